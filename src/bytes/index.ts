@@ -1,0 +1,3 @@
+export * from './bytes.ts';
+export type { Brand } from './brand.ts';
+export { Secret, type Spending } from './secret.ts';
