@@ -1,0 +1,71 @@
+import type { MessageView, StateView } from '../engine/view.ts';
+
+/**
+ * Typed messages between tabs and the worker. A call is one MessageChannel: the tab posts
+ * `{ call, port }`, the worker answers once on the port. Nothing here is ever a secret.
+ */
+export interface BridgeCalls {
+  state: { request: object; answer: StateView };
+  /** Newest first; `before` is a position, undefined for the end of the conversation. Waiting messages come with the first page. */
+  messages: { request: { conversationId: string; before: number | undefined; limit: number }; answer: { messages: readonly MessageView[]; more: boolean } };
+  createAccount: { request: { username: string; deviceName: string }; answer: CommandResult };
+  /** New device: make and show a link code. */
+  startLink: { request: { deviceName: string }; answer: CommandResult };
+  /** Linked device: take the other one's code. */
+  acceptLinkCode: { request: { code: string }; answer: CommandResult };
+  /** Either side, at the comparison of the short number. */
+  confirmLink: { request: { yes: boolean }; answer: CommandResult };
+  /** Either side, at any step; also clears a finished or ended link from view. */
+  closeLink: { request: object; answer: CommandResult };
+  startConversation: { request: { usernames: readonly string[]; title: string }; answer: CommandResult & { conversationId?: string } };
+  addMember: { request: { conversationId: string; username: string }; answer: CommandResult };
+  removeMember: { request: { conversationId: string; accountId: string }; answer: CommandResult };
+  send: { request: { conversationId: string; text: string }; answer: CommandResult & { messageKey?: string } };
+  retry: { request: { conversationId: string; messageKey: string }; answer: CommandResult };
+  discard: { request: { conversationId: string; messageKey: string }; answer: CommandResult };
+  saveDraft: { request: { conversationId: string; text: string }; answer: CommandResult };
+  /** The conversation is on screen up to this position. */
+  markRead: { request: { conversationId: string; position: number }; answer: CommandResult };
+  dismissNotice: { request: { noticeId: string }; answer: CommandResult };
+  /** Leader tab: where to open the event stream and the proof for it (valid once). Undefined while there is no account. */
+  streamRequest: { request: object; answer: { url: string; headers: Record<string, string> } | undefined };
+  /** Leader tab: one event of the stream, or a change of the stream's state. */
+  streamEvent: { request: { event: 'entry' | 'stock' | 'gone'; data: string } | { event: 'opened' | 'closed' }; answer: object };
+  /** Keeps the worker alive while a tab is open (every 20 s), and makes it try the outbox again. */
+  ping: { request: object; answer: object };
+}
+
+export type BridgeCall = keyof BridgeCalls;
+
+/** A command's answer: accepted (and durable), or why not, by a code that the UI has words for. */
+export type CommandResult = { readonly ok: true } | { readonly ok: false; readonly problem: CommandProblem };
+
+export type CommandProblem =
+  | 'not-ready'
+  | 'offline' // needs the server now, and it cannot be reached
+  | 'username-invalid'
+  | 'username-taken'
+  | 'device-name-invalid'
+  | 'unknown-account'
+  | 'unknown-conversation'
+  | 'already-member'
+  | 'own-account'
+  | 'cannot-be-reached' // the other account has no KeyPackage left
+  | 'text-empty'
+  | 'text-too-long'
+  | 'code-malformed'
+  | 'code-unknown'
+  | 'code-tampered'
+  | 'link-in-progress'
+  | 'no-link'
+  | 'storage-failed'
+  | 'internal';
+
+/** On the BroadcastChannel: which parts of the view changed, so that every tab asks again for what it shows. */
+export interface ViewChanged {
+  readonly type: 'view-changed';
+  readonly state: boolean;
+  readonly conversations: readonly string[];
+}
+
+export const VIEW_CHANNEL = 'chorus-view';

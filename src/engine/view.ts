@@ -1,0 +1,132 @@
+/**
+ * What a person may see: plain, cloneable data without any secret. Tabs get it through the bridge;
+ * IDs are hex text, times ms since 1970 by the server's clock unless said otherwise.
+ */
+
+/** Where this browser stands. */
+export type Phase =
+  | 'new' // nothing here yet: create an account or link this device
+  | 'creating' // account being created at the server
+  | 'linking' // this device asks to be linked; see LinkView
+  | 'ready'
+  | 'unlinked'; // the server no longer knows this device
+
+export interface AccountView {
+  readonly accountId: string;
+  readonly username: string;
+  readonly deviceName: string;
+}
+
+export interface DeviceView {
+  readonly emulatorLeaf: number;
+  readonly name: string;
+  readonly own: boolean;
+}
+
+export interface MemberView {
+  readonly accountId: string;
+  readonly username: string;
+  readonly own: boolean;
+}
+
+/** What stops or slows a conversation, in the order of importance. */
+export type ConversationState =
+  | 'creating' // being set up at the server
+  | 'ready'
+  | 'renewing' // this device waits for the leaf's renewal before it can send here
+  | 'left' // we were removed, or left
+  | 'out-of-step'; // this device cannot follow the group any more
+
+export interface ConversationView {
+  readonly conversationId: string;
+  readonly title: string;
+  readonly kind: 'direct' | 'group';
+  readonly state: ConversationState;
+  readonly members: readonly MemberView[];
+  readonly unread: number;
+  readonly lastMessage: MessageView | undefined;
+  readonly draft: string;
+  /** Changes of membership or title that are still on their way. */
+  readonly pendingChanges: readonly string[];
+}
+
+export type MessageStatus =
+  | 'waiting' // written, not yet accepted by the server
+  | 'sent' // accepted and in the group's order
+  | 'failed'; // could not be sent; `problem` says why
+
+export interface MessageView {
+  readonly messageKey: string; // stable in this device; a waiting message keeps it when it is sent
+  readonly conversationId: string;
+  /** Place in the conversation's log; undefined while waiting. */
+  readonly position: number | undefined;
+  readonly kind: 'text' | 'event';
+  /** Text of the message, or the sentence that says what happened ("ben added cora"). */
+  readonly text: string;
+  readonly sender: MemberView | undefined;
+  /** Which of the own devices sent it; undefined for other people's messages and events. */
+  readonly device: { readonly name: string; readonly own: boolean; readonly known: boolean } | undefined;
+  /** A message in this device's name that this device never sent: somebody holds a copy of its keys. */
+  readonly alarm: boolean;
+  readonly at: number;
+  readonly status: MessageStatus;
+  readonly problem: string | undefined;
+}
+
+/** Linking, seen from the new device (`role: 'new'`) or the one that adds it (`role: 'adder'`). */
+export interface LinkView {
+  readonly role: 'new' | 'adder';
+  readonly step:
+    | 'preparing'
+    | 'show-code' // new: code on screen, waiting for the other device
+    | 'compare' // both: the short number is on screen, waiting for this person's yes
+    | 'waiting-for-other' // this side said yes
+    | 'adding' // adder: commit under way; new: importing
+    | 'done'
+    | 'ended'; // `problem` says why
+  /** Copyable text and content of the QR code; only on the new device. */
+  readonly code: string | undefined;
+  /** Six digits, in two groups of three. */
+  readonly shortNumber: string | undefined;
+  readonly otherName: string | undefined;
+  readonly problem: LinkProblem | undefined;
+  readonly progress: { readonly done: number; readonly total: number } | undefined;
+}
+
+export type LinkProblem =
+  | 'code-malformed'
+  | 'code-unknown' // expired, used, or never there
+  | 'code-tampered'
+  | 'refused-here'
+  | 'refused-there'
+  | 'timed-out'
+  | 'account-gone'
+  | 'unreachable'
+  | 'own-code';
+
+export interface StateView {
+  readonly phase: Phase;
+  readonly account: AccountView | undefined;
+  readonly devices: readonly DeviceView[];
+  /** Newest activity first. */
+  readonly conversations: readonly ConversationView[];
+  readonly link: LinkView | undefined;
+  readonly connection: ConnectionView;
+  /** Things the person must know about, newest first, until dismissed. */
+  readonly notices: readonly NoticeView[];
+}
+
+export interface ConnectionView {
+  readonly status: 'online' | 'connecting' | 'offline';
+  /** Written things that wait for the network. */
+  readonly waiting: number;
+  /** Catching up after being away. */
+  readonly catchingUp: { readonly done: number; readonly total: number } | undefined;
+}
+
+export interface NoticeView {
+  readonly noticeId: string;
+  readonly kind: 'device-linked' | 'cloned-device' | 'unknown-device' | 'refused-message' | 'request-failed';
+  readonly text: string;
+  readonly at: number;
+}
