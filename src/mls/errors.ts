@@ -1,0 +1,32 @@
+/** Codes of refused MLS input and of operations that the state does not allow. Stable: callers switch on them. */
+export type MlsErrorCode =
+  // framing and message protection
+  | 'wrong-group' // the message names another group
+  | 'unknown-epoch' // neither the current epoch nor a kept past one
+  | 'wrong-content-type' // the content may not travel in this framing
+  | 'sender-data-unreadable' // the encrypted sender data do not open
+  | 'unknown-sender' // no such leaf, external sender or joiner
+  | 'message-key-gone' // the generation was consumed before, or is older than what is kept
+  | 'generation-too-far' // the generation lies further ahead than a receiver will ratchet
+  | 'generations-exhausted' // the sender's ratchet reached the last generation
+  | 'ciphertext-unreadable' // the content does not open with the key of its generation
+  | 'padding-not-zero'
+  | 'invalid-signature'
+  | 'invalid-membership-tag'
+  // key schedule and exporters
+  | 'unknown-psk' // a pre-shared key is named that the caller did not give
+  | 'component-exported' // the safe exporter gave this component's secret before
+  | 'invalid-component-id'
+  | 'invalid-public-key' // an HPKE or signature public key with which no secret can be made
+  | 'invalid-app-data-dictionary';
+
+/** MLS refuses. The text holds no secret and nothing of the peer's choice. */
+export class MlsError extends Error {
+  override readonly name = 'MlsError';
+  readonly code: MlsErrorCode;
+
+  constructor(code: MlsErrorCode, what?: string) {
+    super(what === undefined ? code : `${code}: ${what}`);
+    this.code = code;
+  }
+}
