@@ -1,0 +1,37 @@
+import { utf8 } from '../bytes/index.ts';
+import { encode } from '../wire/index.ts';
+
+/** ASCII; it keeps the signature apart from all that MLS signs ("MLS 1.0 ...") and from device requests. */
+const ACCOUNT_PROOF_LABEL = 'Chorus account creation';
+
+export interface AccountProofFields {
+  /** In lower case, as the server keeps it. */
+  readonly username: string;
+  readonly deviceId: Uint8Array;
+  readonly deviceKey: Uint8Array;
+  readonly emulationGroupId: Uint8Array;
+}
+
+/**
+ * What the new account's signature key signs (bare Ed25519) to show the authentication service that it
+ * belongs to the person who creates the account, with this first device:
+ * ```
+ * struct {
+ *   opaque label<V> = "Chorus account creation";
+ *   opaque username<V>;
+ *   opaque device_id<V>;
+ *   opaque device_key<V>;
+ *   opaque emulation_group_id<V>;
+ * } AccountProofTBS;
+ * ```
+ */
+export function accountProofContent(fields: AccountProofFields): Uint8Array {
+  return encode((writer) =>
+    writer
+      .opaque(utf8(ACCOUNT_PROOF_LABEL))
+      .opaque(utf8(fields.username))
+      .opaque(fields.deviceId)
+      .opaque(fields.deviceKey)
+      .opaque(fields.emulationGroupId),
+  );
+}
