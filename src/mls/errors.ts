@@ -13,6 +13,21 @@ export type MlsErrorCode =
   | 'padding-not-zero'
   | 'invalid-signature'
   | 'invalid-membership-tag'
+  // ratchet tree, leaves and update paths
+  | 'group-full' // the tree has no room for another leaf
+  | 'unknown-leaf' // the leaf is blank or outside the tree
+  | 'invalid-tree' // the nodes do not form a ratchet tree
+  | 'wrong-tree-hash'
+  | 'wrong-parent-hash'
+  | 'wrong-leaf-source' // the leaf node's source does not fit the place where it stands
+  | 'unsupported-capability' // a version, suite, extension, proposal or credential that is in use and not supported
+  | 'outside-lifetime'
+  | 'duplicate-key' // a signature or encryption key that another leaf or node has
+  | 'invalid-key-package'
+  | 'wrong-path-length' // the path does not have one node for each node of the filtered direct path
+  | 'wrong-ciphertext-count' // a path node does not have one ciphertext for each recipient
+  | 'path-secret-unreadable' // the path secret meant for us does not open
+  | 'path-key-mismatch' // a public key of the path is not the one that its secret gives
   // key schedule and exporters
   | 'unknown-psk' // a pre-shared key is named that the caller did not give
   | 'component-exported' // the safe exporter gave this component's secret before
