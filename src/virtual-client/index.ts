@@ -72,3 +72,27 @@ export {
   type KeyPackageUpload,
   type VirtualClientAction,
 } from './actions.ts';
+
+export {
+  componentOperationLabel,
+  decodeAccountBinding,
+  encodeAccountBinding,
+  encodeAccountBindingTbs,
+  signAccountBinding,
+  verifyAccountBinding,
+  type AccountBinding,
+  type BoundLeaf,
+  type LabelSigner,
+  type LabelVerifier,
+} from './account-binding.ts';
+export { deriveRecoveryKey, recoveryContent, signRecovery, verifyRecovery, type RecoveryGrant, type RecoveryKey } from './recovery.ts';
+
+export {
+  decodeNewEmulatorClientState,
+  encodeNewEmulatorClientState,
+  type ActiveKeyPackage,
+  type NewEmulatorClientState,
+  type SigningKeyMaterial,
+} from './onboarding.ts';
+export { openStateBlob, sealStateBlob, type HigherLevelGroupState, type StateReference, type StateTransfer } from './group-transfer.ts';
+export { forgettableEpochs, namedEpochs, type EpochNames } from './retention.ts';
