@@ -45,13 +45,13 @@ export const MAX_EMULATOR_LEAVES = 4096;
  *     epoch_encryption_key = DeriveSecret(emulator_epoch_secret, "Encryption Key")
  *     generation_id_secret = DeriveSecret(emulator_epoch_secret, "Generation ID Secret")
  *
- * `emulatorEpochSecret` is SafeExportSecret(0x8A00) of the epoch. Persist `next` together with the
+ * `emulatorEpochSecret` is the epoch's SafeExportSecret(0x8A00). Persist `next` together with the
  * punctured exporter, then wipe `spent`, which is that secret.
  * @throws VirtualClientError 'wrong-length', 'invalid-leaf-count', 'invalid-roster', 'leaf-not-in-roster'
  */
 export function deriveEmulationEpoch(
   protocol: Protocol,
-  emulatorEpochSecret: Secret<'emulator_epoch_secret'>,
+  emulatorEpochSecret: Secret<'component_secret'>,
   membership: EpochMembership,
 ): Spending<EmulationEpoch, EpochId> {
   const { suite, revision } = protocol;
