@@ -1,0 +1,98 @@
+import type { Database } from 'better-sqlite3';
+import { equal } from '../../src/bytes/index.ts';
+import type { AccountId, DeliveryCalls, MessageKind, SequenceEntry } from '../../src/engine/ports.ts';
+import { BLOB_LIFETIME, MAX_BLOB_BYTES } from '../limits.ts';
+import { Refusal } from '../problems.ts';
+
+interface EntryRow {
+  readonly sequence: number;
+  readonly group_id: Uint8Array;
+  readonly position: number;
+  readonly key_package_ref: Uint8Array | null;
+  readonly account_id: Uint8Array;
+  readonly message_id: Uint8Array;
+  readonly kind: MessageKind;
+  readonly epoch: number;
+  readonly message: Uint8Array;
+  readonly accepted_at: number;
+}
+
+/** Sequences and groups as an account may see them. Each function runs inside the caller's transaction. */
+export function readsOf(database: Database) {
+  const entriesAfter = database.prepare<[Uint8Array, number, number], EntryRow>(
+    `SELECT sequence, group_id, position, key_package_ref, log.account_id, message_id, kind, epoch, accepted_at,
+            CASE WHEN key_package_ref IS NULL THEN message ELSE welcome END AS message
+     FROM sequences JOIN log USING (group_id, position)
+     WHERE sequences.account_id = ? AND sequence > ? ORDER BY sequence LIMIT ?`,
+  );
+  const lastSequence = database.prepare<[Uint8Array], { last: number }>('SELECT last_sequence AS last FROM accounts WHERE account_id = ?');
+  const groupOf = database.prepare<[Uint8Array], DeliveryCalls['fetch-group']['answer']>(
+    'SELECT group_info AS groupInfo, epoch, last_position AS position FROM groups WHERE group_id = ?',
+  );
+  const isMember = database.prepare<[Uint8Array, Uint8Array], object>('SELECT 1 FROM members WHERE group_id = ? AND account_id = ?');
+
+  function entry(reader: AccountId, row: EntryRow): SequenceEntry {
+    const isWelcome = row.key_package_ref !== null;
+    return {
+      sequence: row.sequence,
+      groupId: row.group_id,
+      position: row.position,
+      kind: isWelcome ? 'welcome' : row.kind,
+      epoch: row.epoch,
+      message: row.message,
+      messageId: equal(row.account_id, reader) ? row.message_id : undefined,
+      keyPackageRef: row.key_package_ref ?? undefined,
+      acceptedAt: row.accepted_at,
+    };
+  }
+
+  function sequence(reader: AccountId, after: number, limit: number, maxBytes: number): { entries: SequenceEntry[]; last: number } {
+    const entries: SequenceEntry[] = [];
+    let size = 0;
+    for (const row of entriesAfter.iterate(reader, after, limit)) {
+      size += row.message.length;
+      if (entries.length > 0 && size > maxBytes) break;
+      entries.push(entry(reader, row));
+    }
+    return { entries, last: lastSequence.get(reader)?.last ?? 0 };
+  }
+
+  function group(reader: AccountId, groupId: Uint8Array): DeliveryCalls['fetch-group']['answer'] {
+    const found = groupOf.get(groupId);
+    if (found === undefined) throw new Refusal('unknown-group');
+    if (isMember.get(groupId, reader) === undefined) throw new Refusal('not-a-member');
+    return found;
+  }
+
+  return { sequence, group };
+}
+
+/** Sealed state on its way to a linked device of the same account. Each function runs inside the caller's transaction. */
+export function blobsOf(database: Database) {
+  const find = database.prepare<[Uint8Array, Uint8Array, number], { bytes: Uint8Array }>(
+    'SELECT bytes FROM blobs WHERE account_id = ? AND hash = ? AND expires_at > ?',
+  );
+  const total = database.prepare<[Uint8Array], { total: number }>(
+    'SELECT coalesce(sum(length(bytes)), 0) AS total FROM blobs WHERE account_id = ?',
+  );
+  const put = database.prepare(
+    'INSERT INTO blobs VALUES (?, ?, ?, ?) ON CONFLICT (account_id, hash) DO UPDATE SET expires_at = excluded.expires_at',
+  );
+  const deleteExpired = database.prepare('DELETE FROM blobs WHERE expires_at <= ?');
+
+  return {
+    put(accountId: AccountId, hash: Uint8Array, bytes: Uint8Array, now: number): void {
+      const isNew = find.get(accountId, hash, now) === undefined;
+      if (isNew && (total.get(accountId)?.total ?? 0) + bytes.length > MAX_BLOB_BYTES) throw new Refusal('too-many');
+      put.run(accountId, hash, bytes, now + BLOB_LIFETIME);
+    },
+    read(accountId: AccountId, hash: Uint8Array, now: number): Uint8Array {
+      const found = find.get(accountId, hash, now);
+      if (found === undefined) throw new Refusal('unknown-blob');
+      return found.bytes;
+    },
+    sweep(now: number): void {
+      deleteExpired.run(now);
+    },
+  };
+}

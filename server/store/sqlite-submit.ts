@@ -1,0 +1,153 @@
+import type { Database } from 'better-sqlite3';
+import { equal } from '../../src/bytes/index.ts';
+import type { AccountId, CommitRouting, Submission } from '../../src/engine/ports.ts';
+import { MAX_GROUPS, MAX_MEMBERS } from '../limits.ts';
+import { Refusal } from '../problems.ts';
+import { checkForGroup } from '../submission.ts';
+import type { Accounts } from './sqlite-accounts.ts';
+import type { KeyPackages } from './sqlite-key-packages.ts';
+import type { Links } from './sqlite-links.ts';
+import type { AcceptedSubmission } from './store.ts';
+
+interface GroupRow {
+  readonly emulates: Uint8Array | null;
+  readonly epoch: number;
+  readonly last_position: number;
+}
+
+interface LogRow {
+  readonly group_id: Uint8Array;
+  readonly position: number;
+  readonly kind: string;
+}
+
+type Count = { readonly count: number };
+type Sequence = { readonly sequence: number };
+
+/** Appending to a group's log and fanning out, all inside the caller's transaction. */
+export function submissionsOf(database: Database, accounts: Accounts, keyPackages: KeyPackages, links: Links) {
+  const retried = database.prepare<[Uint8Array, Uint8Array], LogRow>(
+    'SELECT group_id, position, kind FROM log WHERE account_id = ? AND message_id = ?',
+  );
+  const sequenceOf = database.prepare<[Uint8Array, Uint8Array, number], Sequence>(
+    'SELECT sequence FROM sequences WHERE account_id = ? AND group_id = ? AND position = ?',
+  );
+  const groupOf = database.prepare<[Uint8Array], GroupRow>('SELECT emulates, epoch, last_position FROM groups WHERE group_id = ?');
+  const insertGroup = database.prepare(
+    'INSERT INTO groups (group_id, emulates, epoch, last_position, group_info) VALUES (?, NULL, 0, 0, ?)',
+  );
+  const movePosition = database.prepare('UPDATE groups SET last_position = ? WHERE group_id = ?');
+  const moveEpoch = database.prepare('UPDATE groups SET epoch = ?, group_info = ? WHERE group_id = ?');
+  const isMember = database.prepare<[Uint8Array, Uint8Array], object>('SELECT 1 FROM members WHERE group_id = ? AND account_id = ?');
+  const membersOf = database.prepare<[Uint8Array], { account_id: Uint8Array }>('SELECT account_id FROM members WHERE group_id = ?');
+  const countMembers = database.prepare<[Uint8Array], Count>('SELECT count(*) AS count FROM members WHERE group_id = ?');
+  const countGroups = database.prepare<[Uint8Array], Count>('SELECT count(*) AS count FROM members WHERE account_id = ?');
+  const insertMember = database.prepare('INSERT INTO members VALUES (?, ?)');
+  const deleteMember = database.prepare('DELETE FROM members WHERE group_id = ? AND account_id = ?');
+  const claimGeneration = database.prepare('INSERT OR IGNORE INTO generations VALUES (?, ?, ?, ?)');
+  const deleteGenerations = database.prepare('DELETE FROM generations WHERE group_id = ?');
+  const append = database.prepare('INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)');
+  const nextSequence = database.prepare<[Uint8Array], Sequence>(
+    'UPDATE accounts SET last_sequence = last_sequence + 1 WHERE account_id = ? RETURNING last_sequence AS sequence',
+  );
+  const insertSequence = database.prepare('INSERT INTO sequences VALUES (?, ?, ?, ?, ?)');
+
+  function submit(sender: AccountId, submission: Submission, now: number): AcceptedSubmission {
+    const earlier = retried.get(sender, submission.messageId);
+    if (earlier !== undefined) return answerAgain(sender, submission, earlier);
+    return submission.kind === 'creation' ? create(sender, submission, now) : add(sender, submission, now);
+  }
+
+  function answerAgain(sender: AccountId, { groupId, kind }: Submission, earlier: LogRow): AcceptedSubmission {
+    const sequence = sequenceOf.get(sender, earlier.group_id, earlier.position)?.sequence;
+    if (sequence === undefined || !equal(earlier.group_id, groupId) || earlier.kind !== kind) throw new Refusal('malformed');
+    return { position: earlier.position, sequence, reached: [], link: undefined };
+  }
+
+  function create(sender: AccountId, submission: Submission, now: number): AcceptedSubmission {
+    if (groupOf.get(submission.groupId) !== undefined) throw new Refusal('group-exists');
+    checkForGroup(submission, false);
+    checkFence(sender, submission);
+    makeRoom(sender);
+    insertGroup.run(submission.groupId, submission.message);
+    insertMember.run(submission.groupId, sender);
+    record(sender, submission, 0, now);
+    return { position: 0, sequence: deliver(sender, submission.groupId, 0, null), reached: [sender], link: undefined };
+  }
+
+  function add(sender: AccountId, submission: Submission, now: number): AcceptedSubmission {
+    const { groupId, epoch, generation, commit } = submission;
+    const group = groupOf.get(groupId);
+    if (group === undefined) throw new Refusal('unknown-group');
+    if (isMember.get(groupId, sender) === undefined) throw new Refusal('not-a-member');
+    if (epoch !== group.epoch) throw new Refusal('stale-epoch');
+    checkForGroup(submission, group.emulates !== null);
+    checkFence(sender, submission);
+    if (generation !== undefined && claimGeneration.run(groupId, sender, generation.ratchetType, generation.generationId).changes === 0) {
+      throw new Refusal('generation-taken');
+    }
+    const position = group.last_position + 1;
+    const members = membersOf.all(groupId).map(({ account_id }) => account_id);
+    if (commit !== undefined) applyCommit(sender, submission, commit, group, now);
+    record(sender, submission, position, now);
+    movePosition.run(position, groupId);
+    const reached = [...members, ...(commit?.adds ?? [])];
+    for (const member of members) deliver(member, groupId, position, null);
+    for (const { accountId, keyPackageRef } of commit?.welcome?.uses ?? []) deliver(accountId, groupId, position, keyPackageRef);
+    const sequence = sequenceOf.get(sender, groupId, position)?.sequence;
+    if (sequence === undefined) throw new Error('the sender is no member of its own group');
+    return { position, sequence, reached, link: commit?.newDevice?.linkId };
+  }
+
+  function checkFence(sender: AccountId, { fence }: Submission): void {
+    if (fence === undefined) return;
+    const account = accounts.requireAccount(sender);
+    if (fence.emulationEpoch !== groupOf.get(account.emulation_group_id)?.epoch) throw new Refusal('stale-emulation-epoch');
+    if (fence.keyVersion !== account.key_version) throw new Refusal('stale-key-version');
+  }
+
+  function applyCommit(sender: AccountId, { groupId, epoch }: Submission, commit: CommitRouting, group: GroupRow, now: number): void {
+    for (const { accountId, keyPackageRef } of commit.welcome?.uses ?? []) keyPackages.spend(accountId, keyPackageRef, sender, now);
+    changeMembers(sender, groupId, commit);
+    keyPackages.announce(sender, commit.announces, now);
+    const { newDevice, welcome } = commit;
+    if (newDevice !== undefined && welcome !== undefined) {
+      if (newDevice.coversPosition !== group.last_position) throw new Refusal('stale-log');
+      accounts.addDevice(sender, newDevice.deviceId, newDevice.deviceKey);
+      links.deliverWelcome(newDevice.linkId, welcome.message, now);
+    }
+    moveEpoch.run(epoch + 1, commit.groupInfo, groupId);
+    deleteGenerations.run(groupId); // nothing of a past epoch is accepted any more
+  }
+
+  function changeMembers(sender: AccountId, groupId: Uint8Array, { adds, removes }: CommitRouting): void {
+    for (const removed of removes) {
+      if (equal(removed, sender) || deleteMember.run(groupId, removed).changes === 0) throw new Refusal('malformed');
+    }
+    for (const added of adds) {
+      if (isMember.get(groupId, added) !== undefined) throw new Refusal('malformed');
+      makeRoom(added);
+      insertMember.run(groupId, added);
+    }
+    if ((countMembers.get(groupId)?.count ?? 0) > MAX_MEMBERS) throw new Refusal('too-many');
+  }
+
+  function makeRoom(accountId: AccountId): void {
+    if ((countGroups.get(accountId)?.count ?? 0) >= MAX_GROUPS) throw new Refusal('too-many', { accountId });
+  }
+
+  function record(sender: AccountId, submission: Submission, position: number, now: number): void {
+    const { groupId, messageId, kind, epoch, message, commit } = submission;
+    const welcome = commit?.newDevice === undefined ? (commit?.welcome?.message ?? null) : null;
+    append.run(groupId, position, sender, messageId, kind, epoch, message, welcome, now);
+  }
+
+  function deliver(accountId: AccountId, groupId: Uint8Array, position: number, keyPackageRef: Uint8Array | null): number {
+    const sequence = nextSequence.get(accountId)?.sequence;
+    if (sequence === undefined) throw new Refusal('unknown-account', { accountId });
+    insertSequence.run(accountId, sequence, groupId, position, keyPackageRef);
+    return sequence;
+  }
+
+  return { submit };
+}

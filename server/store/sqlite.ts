@@ -1,0 +1,60 @@
+import { accountsOf } from './sqlite-accounts.ts';
+import { keyPackagesOf } from './sqlite-key-packages.ts';
+import { linksOf } from './sqlite-links.ts';
+import { blobsOf, readsOf } from './sqlite-reads.ts';
+import { openDatabase } from './sqlite-schema.ts';
+import { submissionsOf } from './sqlite-submit.ts';
+import type { Caller, DeliveryStore } from './store.ts';
+
+/** DeliveryStore in one SQLite file. better-sqlite3 is synchronous, so two transactions never interleave. */
+export function openSqliteStore(path: string): DeliveryStore {
+  const database = openDatabase(path);
+  const accounts = accountsOf(database);
+  const keyPackages = keyPackagesOf(database, accounts);
+  const links = linksOf(database);
+  const submissions = submissionsOf(database, accounts, keyPackages, links);
+  const reads = readsOf(database);
+  const blobs = blobsOf(database);
+
+  const write = async <Value>(work: () => Value): Promise<Value> => database.transaction(work).immediate();
+  const read = async <Value>(work: () => Value): Promise<Value> => database.transaction(work).deferred();
+
+  const as =
+    <Value>(caller: Caller, work: () => Value) =>
+    (): Value => {
+      accounts.requireDevice(caller);
+      return work();
+    };
+
+  return {
+    createAccount: (account) => write(() => accounts.createAccount(account)),
+    findDevice: (deviceId) => read(() => accounts.findDevice(deviceId)),
+    findAccount: (caller, username) => read(as(caller, () => accounts.findAccount(username))),
+    describeAccounts: (caller, ids) => read(as(caller, () => accounts.describeAccounts(ids))),
+    submit: (caller, submission, now) => write(as(caller, () => submissions.submit(caller.accountId, submission, now))),
+    readSequence: (caller, after, limit, maxBytes, now) =>
+      read(
+        as(caller, () => ({
+          ...reads.sequence(caller.accountId, after, limit, maxBytes),
+          stock: keyPackages.stock(caller.accountId, now),
+        })),
+      ),
+    readGroup: (caller, groupId) => read(as(caller, () => reads.group(caller.accountId, groupId))),
+    uploadKeyPackages: (caller, uploaded, now) => write(as(caller, () => keyPackages.upload(caller.accountId, uploaded, now))),
+    claimKeyPackages: (caller, claimId, owners, now) => write(as(caller, () => keyPackages.claim(caller.accountId, claimId, owners, now))),
+    putBlob: (caller, hash, bytes, now) => write(as(caller, () => blobs.put(caller.accountId, hash, bytes, now))),
+    readBlob: (caller, hash, now) => read(as(caller, () => blobs.read(caller.accountId, hash, now))),
+    putLinkSlot: (linkId, tokenHash, slot, payload, now) => write(() => links.put(linkId, tokenHash, slot, payload, now)),
+    readLink: (linkId, tokenHash, now) => read(() => links.read(linkId, tokenHash, now)),
+    deleteLink: (linkId, tokenHash) => write(() => links.delete(linkId, tokenHash)),
+    sweep: (now) =>
+      write(() => {
+        links.sweep(now);
+        blobs.sweep(now);
+        keyPackages.sweep(now);
+      }),
+    close: async () => {
+      database.close();
+    },
+  };
+}

@@ -1,0 +1,98 @@
+import type {
+  AccountDescription,
+  AccountId,
+  ClaimedKeyPackage,
+  DeliveryCalls,
+  DeviceId,
+  LinkId,
+  LinkSlot,
+  SequenceEntry,
+  Submission,
+} from '../../src/engine/ports.ts';
+
+/** Who asks: proven by the request's signature, and known to the store again in every transaction. */
+export interface Caller {
+  readonly accountId: AccountId;
+  readonly deviceId: DeviceId;
+}
+
+export interface NewAccount extends Omit<DeliveryCalls['create-account']['request'], 'proof'> {
+  readonly accountId: AccountId;
+  readonly keyVersion: number;
+  readonly binding: Uint8Array;
+}
+
+export interface AcceptedSubmission {
+  readonly position: number;
+  /** In the sequence of the submitting account. */
+  readonly sequence: number;
+  /** Accounts whose sequence has grown; empty for a retry. */
+  readonly reached: readonly AccountId[];
+  /** Mailbox that got a Welcome. */
+  readonly link: LinkId | undefined;
+}
+
+export interface SequencePage {
+  readonly entries: readonly SequenceEntry[];
+  /** Last sequence number of the account. */
+  readonly last: number;
+  /** KeyPackages that others can claim. */
+  readonly stock: number;
+}
+
+/**
+ * What the delivery service keeps. One method is one durable transaction: when its promise resolves, the
+ * change survives a crash; when it rejects with a Refusal (server/problems.ts), nothing has changed.
+ * Times are the server's clock, ms since 1970. Every method with a `caller` refuses with `unknown-device`
+ * unless that device belongs to that account at that moment.
+ */
+export interface DeliveryStore {
+  /** Idempotent for the same username and keys: answers what the first call stored. @throws username-taken, group-exists, malformed */
+  createAccount(account: NewAccount): Promise<DeliveryCalls['create-account']['answer']>;
+  findDevice(deviceId: DeviceId): Promise<{ readonly accountId: AccountId; readonly deviceKey: Uint8Array } | undefined>;
+  /** @throws unknown-account */
+  findAccount(caller: Caller, username: string): Promise<AccountDescription>;
+  /** @throws unknown-account */
+  describeAccounts(caller: Caller, accountIds: readonly AccountId[]): Promise<readonly AccountDescription[]>;
+
+  /**
+   * Appends to a group's log and fans out, in this order of judgement: retry by message ID, membership, epoch,
+   * fence, generation, KeyPackages, members, new device. The submission's own form has been checked
+   * (server/submission.ts). @throws every refusal of docs/delivery-service.md's "Submitting"
+   */
+  submit(caller: Caller, submission: Submission, now: number): Promise<AcceptedSubmission>;
+  /** Entries of the account's sequence beyond `after`, at most `limit` and about `maxBytes`, but one if there is one. */
+  readSequence(caller: Caller, after: number, limit: number, maxBytes: number, now: number): Promise<SequencePage>;
+  /** @throws unknown-group, not-a-member */
+  readGroup(caller: Caller, groupId: Uint8Array): Promise<DeliveryCalls['fetch-group']['answer']>;
+
+  /** @returns the stock after it. @throws unannounced-key-package, spent-key-package, malformed */
+  uploadKeyPackages(
+    caller: Caller,
+    keyPackages: DeliveryCalls['upload-key-packages']['request']['keyPackages'],
+    now: number,
+  ): Promise<number>;
+  /** All or none; idempotent by claim ID. @throws no-key-package, unknown-account, too-many */
+  claimKeyPackages(
+    caller: Caller,
+    claimId: Uint8Array,
+    accountIds: readonly AccountId[],
+    now: number,
+  ): Promise<readonly ClaimedKeyPackage[]>;
+
+  /** Idempotent. @throws too-many */
+  putBlob(caller: Caller, hash: Uint8Array, bytes: Uint8Array, now: number): Promise<void>;
+  /** Blobs of the own account only. @throws unknown-blob */
+  readBlob(caller: Caller, hash: Uint8Array, now: number): Promise<Uint8Array>;
+
+  /** Idempotent for the same payload. @throws unknown-link, link-slot-taken, too-many */
+  putLinkSlot(linkId: LinkId, tokenHash: Uint8Array, slot: Exclude<LinkSlot, 'welcome'>, payload: Uint8Array, now: number): Promise<void>;
+  /** @throws unknown-link */
+  readLink(linkId: LinkId, tokenHash: Uint8Array, now: number): Promise<Partial<Record<LinkSlot, Uint8Array>>>;
+  /** Also when there is none, so that a retry succeeds. */
+  deleteLink(linkId: LinkId, tokenHash: Uint8Array): Promise<void>;
+
+  /** Deletes what has expired at `now`. */
+  sweep(now: number): Promise<void>;
+  close(): Promise<void>;
+}
