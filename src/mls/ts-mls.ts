@@ -15,14 +15,8 @@ import {
 } from 'ts-mls/authenticatedContent.js';
 import { encodeFramedContentTBS, type FramedContentAuthData, type FramedContentTBS } from 'ts-mls/framedContent.js';
 import { decodeMlsMessage, encodeMlsMessage, type MLSMessage } from 'ts-mls/message.js';
-// The content of a PrivateMessage and its AAD: section 6.3.1; not in the index.
-import {
-  decodePrivateMessage,
-  decodePrivateMessageContent,
-  encodePrivateContentAAD,
-  encodePrivateMessage,
-  type PrivateMessage,
-} from 'ts-mls/privateMessage.js';
+// PrivateMessage and its AADs: section 6.3; not in the index.
+import { decodePrivateMessage, encodePrivateContentAAD, encodePrivateMessage, type PrivateMessage } from 'ts-mls/privateMessage.js';
 import { encodeSenderDataAAD } from 'ts-mls/sender.js';
 import { decodePublicMessage, encodePublicMessage, type PublicMessage } from 'ts-mls/publicMessage.js';
 // ConfirmedTranscriptHashInput: section 8.2; not in the index.
@@ -58,7 +52,6 @@ import type { CiphersuiteName } from 'ts-mls/crypto/ciphersuite.js';
 export type { AuthenticatedContentCommit, AuthenticatedContentProposal, AuthenticatedContentTBM } from 'ts-mls/authenticatedContent.js';
 export type { FramedContent, FramedContentCommit, FramedContentInfo } from 'ts-mls/framedContent.js';
 export type { MlsMessageContent } from 'ts-mls/message.js';
-export type { PrivateMessageContent } from 'ts-mls/privateMessage.js';
 export type { ContentTypeName } from 'ts-mls/contentType.js';
 export type { WireformatName } from 'ts-mls/wireformat.js';
 export type { SenderTypeName } from 'ts-mls/sender.js';
@@ -129,8 +122,7 @@ export {
   encodeSenderDataAAD,
   encodeTreeHashInput,
 };
-// The content of a PrivateMessage is followed by padding, so its decoder is no exact one; see private-message.ts.
-export { decodePrivateMessageContent, extensionTypeToNumber };
+export { extensionTypeToNumber };
 
 /** Both directions of one wire struct. */
 export interface Codec<Value> {
@@ -176,24 +168,33 @@ export const updatePathCodec: Codec<UpdatePath> = codec('UpdatePath', encodeUpda
 export const welcomeCodec: Codec<Welcome> = codec('Welcome', encodeWelcome, decodeWelcome);
 
 /**
- * The struct that `bytes` hold, exactly and canonically: encoding it again must give the same bytes,
- * which refuses trailing bytes, length prefixes that are not minimal and presence octets other than
- * 0 and 1, all of which ts-mls's decoders let through. The result shares no memory with `bytes`.
+ * The struct that `bytes` hold, exactly and canonically. The result shares no memory with `bytes`.
  * @throws DecodeError
  */
 export function decodeExact<Value>(codec: Codec<Value>, bytes: Uint8Array): Value {
-  const copy = bytes.slice();
-  const decoded = attempt(codec.name, () => codec.decode(copy, 0));
-  if (decoded === undefined) throw new DecodeError('invalid-value', codec.name);
-  const [value, length] = decoded;
-  if (length !== copy.length) throw new DecodeError(length < copy.length ? 'trailing-bytes' : 'truncated', codec.name);
-  const again = attempt(codec.name, () => codec.encode(value));
-  if (!equal(again, copy)) throw new DecodeError('invalid-value', `${codec.name} is not in canonical form`);
+  const [value, length] = decodePrefix(codec, bytes.slice());
+  if (length !== bytes.length) throw new DecodeError('trailing-bytes', codec.name);
   return value;
 }
 
+/**
+ * The struct at the start of `bytes` and its length; the result may share memory with `bytes`.
+ * Encoding it again must give the same bytes, which refuses length prefixes that are not minimal and
+ * presence octets other than 0 and 1: ts-mls's decoders let them through.
+ * @throws DecodeError
+ */
+export function decodePrefix<Value>(codec: Codec<Value>, bytes: Uint8Array): [value: Value, length: number] {
+  const decoded = attempt(codec.name, () => codec.decode(bytes, 0));
+  if (decoded === undefined) throw new DecodeError('invalid-value', codec.name);
+  const [value, length] = decoded;
+  if (length > bytes.length) throw new DecodeError('truncated', codec.name);
+  const again = attempt(codec.name, () => codec.encode(value));
+  if (!equal(again, bytes.subarray(0, length))) throw new DecodeError('invalid-value', `${codec.name} is not in canonical form`);
+  return [value, length];
+}
+
 /** ts-mls throws errors of its own and plain TypeErrors on malformed input: both become ours. */
-export function attempt<Value>(what: string, decode: () => Value): Value {
+function attempt<Value>(what: string, decode: () => Value): Value {
   try {
     return decode();
   } catch {
