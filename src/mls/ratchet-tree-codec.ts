@@ -1,6 +1,5 @@
-import { equal } from '../bytes/index.ts';
 import { decode, DecodeError, encode } from '../wire/index.ts';
-import { attempt, nodeCodec, type Node } from './ts-mls.ts';
+import { decodePrefix, nodeCodec, type Node } from './ts-mls.ts';
 
 /*
  * struct { NodeType node_type; select (node_type) { case leaf: LeafNode; case parent: ParentNode; } } Node;
@@ -45,13 +44,8 @@ export function decodeTreeNodes(bytes: Uint8Array, maxNodes: number): (Node | un
       nodes.push(undefined);
       continue;
     }
-    const start = offset;
-    const decoded = attempt('Node', () => nodeCodec.decode(list, start));
-    if (decoded === undefined) throw new DecodeError('invalid-value', 'Node');
-    const [node, length] = decoded;
+    const [node, length] = decodePrefix(nodeCodec, list.subarray(offset));
     offset += length;
-    if (!equal(nodeCodec.encode(node), list.subarray(start, offset)))
-      throw new DecodeError('invalid-value', 'Node is not in canonical form');
     nodes.push(node);
   }
   return nodes;
