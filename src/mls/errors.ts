@@ -29,6 +29,8 @@ export type MlsErrorCode =
   | 'path-secret-unreadable' // the path secret meant for us does not open
   | 'path-key-mismatch' // a public key of the path is not the one that its secret gives
   // key schedule and exporters
+  | 'invalid-confirmation-tag' // members did not derive the same epoch
+  | 'invalid-psk-nonce' // its length is not the suite's Nh
   | 'unknown-psk' // a pre-shared key is named that the caller did not give
   | 'component-exported' // the safe exporter gave this component's secret before
   | 'invalid-component-id'
