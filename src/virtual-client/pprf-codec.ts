@@ -1,7 +1,17 @@
 import { Secret } from '../bytes/index.ts';
 import { DecodeError, decode, encode, type Reader, type Writer } from '../wire/index.ts';
 import type { CipherSuite } from './ciphersuite.ts';
-import { pprfFromNodes, pprfNodes, subtree, walk, type PprfDepth, type PprfNode, type PprfState, type PprfTree } from './pprf.ts';
+import {
+  isPprfNode,
+  pprfFromNodes,
+  pprfNodes,
+  subtree,
+  walk,
+  type PprfDepth,
+  type PprfNode,
+  type PprfState,
+  type PprfTree,
+} from './pprf.ts';
 
 /**
  * Reading section 10:
@@ -82,7 +92,7 @@ export function decodePprfRecords(suite: CipherSuite, depth: PprfDepth, records:
 
 function topNodes(tree: PprfTree, level: number): PprfNode[] {
   if (tree === undefined || level === CUT) return [];
-  if ('secret' in tree) return [tree];
+  if (isPprfNode(tree)) return [tree];
   return [...topNodes(tree.left, level + 1), ...topNodes(tree.right, level + 1)];
 }
 
