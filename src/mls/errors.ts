@@ -10,6 +10,7 @@ export type MlsErrorCode =
   | 'generation-too-far' // the generation lies further ahead than a receiver will ratchet
   | 'generations-exhausted' // the sender's ratchet reached the last generation
   | 'ciphertext-unreadable' // the content does not open with the key of its generation
+  | 'message-too-long'
   | 'padding-not-zero'
   | 'invalid-signature'
   | 'invalid-membership-tag'
@@ -28,6 +29,19 @@ export type MlsErrorCode =
   | 'wrong-ciphertext-count' // a path node does not have one ciphertext for each recipient
   | 'path-secret-unreadable' // the path secret meant for us does not open
   | 'path-key-mismatch' // a public key of the path is not the one that its secret gives
+  // proposals and commits
+  | 'wrong-epoch' // proposals and commits count in the current epoch only
+  | 'unsupported-proposal' // a type that Chorus does not take part in, or that this sender may not propose
+  | 'too-many-proposals'
+  | 'unknown-proposal' // a commit names a proposal that we do not have
+  | 'invalid-proposal-list' // the proposals of a commit do not go together (RFC 9420 section 12.2)
+  | 'invalid-extensions' // an extension type stands twice
+  | 'path-required' // the proposals need an update path and the commit has none
+  | 'own-secrets-missing' // our own leaf changes, and the caller did not give the secrets for it
+  // joining
+  | 'invalid-group-info'
+  | 'invalid-welcome'
+  | 'not-for-us' // the Welcome holds no secrets for this KeyPackage
   // key schedule and exporters
   | 'invalid-confirmation-tag' // members did not derive the same epoch
   | 'invalid-psk-nonce' // its length is not the suite's Nh

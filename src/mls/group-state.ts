@@ -34,8 +34,6 @@ export interface OwnKeys {
   readonly encryptionPrivateKey: Secret<'encryption_private_key'>;
   /** By node index in the tree array (RFC 9420 appendix C). */
   readonly pathPrivateKeys: ReadonlyMap<number, Secret<'path_private_key'>>;
-  /** Private keys of own Update proposals that are not committed yet, by proposal reference (hex). */
-  readonly pendingUpdates: ReadonlyMap<string, Secret<'encryption_private_key'>>;
 }
 
 /** RFC 9420 section 8, what is kept of it during the epoch. `epoch_secret` itself is never kept. */
