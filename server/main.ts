@@ -1,0 +1,20 @@
+import { startServer } from './start.ts';
+
+/** `npm start`: the settings come from the environment alone. */
+const host = process.env['HOST'];
+const server = await startServer({
+  port: Number(process.env['PORT'] ?? 8787),
+  ...(host === undefined ? {} : { host }),
+  dataDir: process.env['DATA_DIR'] ?? './data',
+  appDir: process.env['APP_DIR'] ?? 'dist/app',
+});
+console.log(`Chorus is running at ${server.url}`);
+
+let stopping = false;
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.on(signal, () => {
+    if (stopping) return;
+    stopping = true;
+    void server.close().then(() => process.exit(0));
+  });
+}

@@ -1,0 +1,78 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
+import { getRequestListener } from '@hono/node-server';
+import { getConnInfo } from '@hono/node-server/conninfo';
+import { createApp } from './app.ts';
+import { loadAuthenticationKey } from './authentication-key.ts';
+import { SHUTDOWN_GRACE, SWEEP_INTERVAL } from './limits.ts';
+import { staticFiles } from './static.ts';
+import { openSqliteStore } from './store/sqlite.ts';
+
+export interface ServerOptions {
+  /** 0 takes any free one. */
+  readonly port: number;
+  /** Address to listen on; by itself only this machine's own, since TLS belongs to a proxy in front. */
+  readonly host?: string;
+  /** Made when missing; holds all that the server must not lose. */
+  readonly dataDir: string;
+  /** The built app. */
+  readonly appDir: string;
+}
+
+export interface RunningServer {
+  /** Origin, without a slash at the end. */
+  readonly url: string;
+  /** Takes no more connections, ends streams, lets requests in progress finish, closes the store. */
+  close(): Promise<void>;
+}
+
+/** Starts the delivery service and serves the app from the same origin. @throws Error when port or data cannot be had */
+export async function startServer({ port, host = '127.0.0.1', dataDir, appDir }: ServerOptions): Promise<RunningServer> {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
+  const authenticationKey = loadAuthenticationKey(join(dataDir, 'authentication.key'), random);
+  const store = openSqliteStore(join(dataDir, 'chorus.sqlite'));
+  const app = createApp(
+    { store, authenticationKey, now: Date.now, random, addressOf: (context) => getConnInfo(context).remote.address ?? '' },
+    staticFiles(appDir),
+  );
+  const server = createServer(getRequestListener(app.fetch, { overrideGlobalObjects: false }));
+  try {
+    await listen(server, port, host);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  const sweeper = setInterval(() => {
+    store.sweep(Date.now()).catch((error: unknown) => console.error(error));
+  }, SWEEP_INTERVAL);
+
+  return {
+    url: `http://localhost:${portOf(server)}`,
+    async close() {
+      clearInterval(sweeper);
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      app.close();
+      server.closeIdleConnections();
+      const cut = setTimeout(() => server.closeAllConnections(), SHUTDOWN_GRACE);
+      await closed;
+      clearTimeout(cut);
+      await store.close();
+    },
+  };
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the server has no port');
+  return address.port;
+}
