@@ -1,0 +1,15 @@
+import { defineConfig } from '@playwright/test';
+
+// Chromium itself is started by tests/e2e/support: a device is a browser profile on disk, not an incognito window.
+export default defineConfig({
+  testDir: 'tests/e2e',
+  testMatch: '**/*.spec.ts',
+  globalSetup: './tests/e2e/support/global-setup.ts',
+  outputDir: 'test-results',
+  // Every test has its own server and several browsers; more than one test at a time is too much for two cores.
+  workers: 1,
+  fullyParallel: false,
+  forbidOnly: process.env['CI'] !== undefined,
+  timeout: 120_000,
+  expect: { timeout: 15_000 },
+});

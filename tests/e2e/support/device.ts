@@ -1,0 +1,106 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type BrowserContext, type Page } from '@playwright/test';
+import { findOrInstallChromium } from '../../../scripts/chromium.ts';
+import { layCable, type Cable } from './cable.ts';
+import { controlWorker, type WorkerControl } from './worker-control.ts';
+
+/** No sandbox for root in a container; no calls home, which a closed network answers with hundreds of refusals. */
+const ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/** One browser profile on disk with its own cable to the server. */
+export interface Device {
+  readonly name: string;
+  readonly origin: string;
+  readonly context: BrowserContext;
+  /** The first tab. */
+  readonly page: Page;
+  readonly cable: Cable;
+  readonly worker: WorkerControl;
+  /** One more tab of the app. */
+  newTab(): Promise<Page>;
+  /** Takes the network away from tabs and worker alike, and lets them know. */
+  goOffline(): Promise<void>;
+  goOnline(): Promise<void>;
+  /** Ends the browser and starts it anew on the same profile. */
+  restart(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export interface DeviceOptions {
+  readonly colorScheme?: 'light' | 'dark';
+  readonly viewport?: { readonly width: number; readonly height: number };
+}
+
+/** A new browser profile, its first tab open on the app. */
+export async function openDevice(name: string, serverPort: number, options: DeviceOptions = {}): Promise<Device> {
+  const profile = await mkdtemp(join(tmpdir(), 'chorus-profile-'));
+  const cable = await layCable(serverPort);
+  // Secure context and one origin per device; Chromium resolves localhost by itself.
+  const origin = `http://localhost:${cable.port}`;
+
+  const open = async (): Promise<{ context: BrowserContext; page: Page; worker: WorkerControl }> => {
+    const context = await chromium.launchPersistentContext(profile, {
+      executablePath: findOrInstallChromium(),
+      headless: true,
+      args: ARGUMENTS,
+      locale: 'en-GB',
+      viewport: { width: 1000, height: 720 },
+      ...options,
+    });
+    await context.grantPermissions(['notifications', 'background-sync', 'clipboard-read', 'clipboard-write'], { origin });
+    // A blank tab from which the worker is controlled, so that the app can be without any tab.
+    const [blank] = context.pages();
+    const worker = await controlWorker(context, blank ?? (await context.newPage()), origin);
+    const page = await context.newPage();
+    await page.goto(origin);
+    return { context, page, worker };
+  };
+
+  let current = await open();
+  return {
+    name,
+    origin,
+    cable,
+    get context() {
+      return current.context;
+    },
+    get page() {
+      return current.page;
+    },
+    get worker() {
+      return current.worker;
+    },
+    newTab: async () => {
+      const page = await current.context.newPage();
+      await page.goto(origin);
+      return page;
+    },
+    goOffline: async () => {
+      await current.context.setOffline(true);
+      await cable.cut();
+    },
+    goOnline: async () => {
+      await cable.mend();
+      await current.context.setOffline(false);
+    },
+    restart: async () => {
+      await current.context.close();
+      current = await open();
+    },
+    dispose: async () => {
+      await current.context.close();
+      await cable.cut();
+      await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
