@@ -1,0 +1,66 @@
+import { deleteDB, openDB, type DBSchema, type IDBPDatabase } from 'idb';
+import { asStoreError, StoreError } from './errors.ts';
+import type { RootHome } from './root-key-store.ts';
+import type { SealedValue } from './sealing.ts';
+
+/** The root that counts. */
+export interface NamedRoot {
+  readonly generation: number;
+  readonly home: RootHome;
+  readonly name: string;
+}
+
+export interface StoreSchema extends DBSchema {
+  records: { key: string; value: SealedValue };
+  /** Keys of scopes by [scope, generation in which the key was made]. */
+  keys: { key: [string, number]; value: SealedValue };
+  meta: { key: 'root'; value: NamedRoot };
+}
+
+export type StoreDatabase = IDBPDatabase<StoreSchema>;
+
+const VERSION = 1;
+
+/**
+ * Opens the database. It closes by itself as soon as another context wants to delete or upgrade it;
+ * `onClosed` tells, and the next use opens it again. @throws StoreError
+ */
+export function openDatabase(name: string, onClosed: () => void): Promise<StoreDatabase> {
+  return unlessBlocked(async (blocked) => {
+    let late = false;
+    const database = await openDB<StoreSchema>(name, VERSION, {
+      upgrade: (database) => {
+        database.createObjectStore('records');
+        database.createObjectStore('keys');
+        database.createObjectStore('meta');
+      },
+      blocked: () => {
+        late = true;
+        blocked();
+      },
+      blocking: (_current, _blocked, event) => {
+        (event.target as IDBDatabase).close();
+        onClosed();
+      },
+      terminated: onClosed,
+    });
+    if (late) database.close(); // nobody waits for it any more
+    return database;
+  });
+}
+
+/** Deletes the database; other contexts close it when they hear of it. @throws StoreError 'blocked' when one does not */
+export function deleteDatabase(name: string): Promise<void> {
+  return unlessBlocked((blocked) => deleteDB(name, { blocked }));
+}
+
+/** IndexedDB would wait for the other context for ever; the caller rather hears of it. */
+async function unlessBlocked<Value>(ask: (blocked: () => void) => Promise<Value>): Promise<Value> {
+  try {
+    return await new Promise((resolve, reject) => {
+      ask(() => reject(new StoreError('blocked'))).then(resolve, reject);
+    });
+  } catch (error) {
+    throw asStoreError(error, 'unavailable');
+  }
+}

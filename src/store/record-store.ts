@@ -1,0 +1,143 @@
+import type { StoreChanges, StorePort } from '../engine/ports.ts';
+import { deleteDatabase } from './database.ts';
+import { asStoreError, StoreError } from './errors.ts';
+import { readRange } from './read.ts';
+import { checkPath, withPrefix, type PathRange } from './record-path.ts';
+import { availableRootKeyStores, type RootKeyStore } from './root-key-store.ts';
+import { clearRoots, openSession, type Session } from './session.ts';
+import { commit, sealChanges } from './write.ts';
+
+export interface RecordStoreParts {
+  /** The main database; `chorus` in the app. */
+  readonly name: string;
+  /** Where roots may lie, the preferred place first. */
+  readonly roots: readonly RootKeyStore[];
+}
+
+/**
+ * StorePort over IndexedDB, every record sealed.
+ *
+ *     root (32 random bytes, in a place of its own)
+ *      └ wrapping key = HKDF(root)
+ *         └ key of a scope and generation: random, sealed in the object store `keys`
+ *            └ record: {rootGeneration, nonce, ciphertext} in the object store `records`
+ *
+ * A record's `rootGeneration` names the generation in which its scope's key was made and so, with its
+ * path, the key. The root can then advance by sealing each living key anew, without touching a
+ * record; and what was deleted from a scope goes for good when that scope alone gets a new key, in
+ * as many transactions as it takes, since old and new key may lie side by side. The associated data
+ * are database, object store, path and rootGeneration: no value opens at another's place.
+ *
+ * Writes of one store happen one after the other. Between contexts of an origin the caller's lock
+ * (navigator.locks) gives the order; should two meet all the same, each write finds out in its own
+ * transaction whether the keys that it used are still there.
+ */
+export function createRecordStore(parts: RecordStoreParts = { name: 'chorus', roots: availableRootKeyStores() }): StorePort {
+  let opening: Promise<Session> | undefined;
+  let lastWrite: Promise<unknown> = Promise.resolve();
+
+  function session(): Promise<Session> {
+    if (opening === undefined) {
+      const mine = openSession(parts.name, parts.roots, () => {
+        if (opening === mine) opening = undefined;
+      });
+      mine.catch(() => {
+        if (opening === mine) opening = undefined;
+      });
+      opening = mine;
+    }
+    return opening;
+  }
+
+  /** Closes this session's database, if it is still the one in use. */
+  async function close(current: Session): Promise<void> {
+    current.database.close();
+    if (opening !== undefined && (await opening.catch(() => undefined)) === current) opening = undefined;
+  }
+
+  /** Runs the task, once more with the database opened anew when another context had closed or changed it. */
+  async function using<Value>(task: (session: Session) => Promise<Value | typeof STALE>): Promise<Value> {
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      const current = await session();
+      try {
+        const value = await task(current);
+        if (value !== STALE) return value;
+      } catch (error) {
+        if (!isClosed(error) || attempt === 2) throw error;
+      }
+      await close(current);
+    }
+    throw new StoreError('blocked');
+  }
+
+  async function read(range: PathRange, direction: 'next' | 'prev', limit: number): Promise<Map<string, Uint8Array>> {
+    if (range.from >= range.to || limit <= 0) return new Map();
+    try {
+      return await using((current) => readRange(parts.name, current, range, direction, limit));
+    } catch (error) {
+      throw asStoreError(error, 'unavailable');
+    }
+  }
+
+  async function write(changes: StoreChanges): Promise<void> {
+    for (const path of [...changes.puts.keys(), ...changes.deletes]) checkPath(path);
+    try {
+      await using(async (current) => {
+        const sealed = await sealChanges(parts.name, current, changes);
+        return (await commit(current, sealed, changes.deletes)) ? undefined : STALE;
+      });
+    } catch (error) {
+      throw asStoreError(error, 'write-failed');
+    }
+  }
+
+  /**
+   * All records leave in one strict transaction, then the roots' places and the database go. Cut off
+   * after the first step, the next start finds an empty database, makes a new root and clears the old.
+   */
+  async function destroy(): Promise<void> {
+    try {
+      await using(async (current) => {
+        await clearAll(current);
+        await close(current);
+      });
+    } catch (error) {
+      // Without the root nothing can be read any more: all the more reason to go on.
+      if (!(error instanceof StoreError && error.code === 'root-missing')) throw asStoreError(error, 'write-failed');
+    }
+    await clearRoots(parts.roots, undefined);
+    await deleteDatabase(parts.name);
+  }
+
+  /** One after the other, a failed one included. */
+  function inTurn<Value>(task: () => Promise<Value>): Promise<Value> {
+    const result = lastWrite.then(task, task);
+    lastWrite = result.catch(() => undefined);
+    return result;
+  }
+
+  return {
+    load: (prefix) => read(withPrefix(prefix), 'next', Infinity),
+    get: async (path) => {
+      checkPath(path);
+      return (await read({ from: path, to: `${path}\0` }, 'next', 1)).get(path);
+    },
+    page: (from, to, limit) => read({ from, to }, 'prev', limit),
+    write: (changes) => inTurn(() => write(changes)),
+    destroy: () => inTurn(destroy),
+  };
+}
+
+/** Empties the database, its root's name included, in one strict transaction. */
+async function clearAll({ database }: Session): Promise<void> {
+  const transaction = database.transaction(['records', 'keys', 'meta'], 'readwrite', { durability: 'strict' });
+  const clearing = (['records', 'keys', 'meta'] as const).map((store) => transaction.objectStore(store).clear());
+  await Promise.all([...clearing, transaction.done]);
+}
+
+const STALE = Symbol('another context has changed the keys');
+
+/** IndexedDB's error for a connection that was closed under the caller's feet. */
+function isClosed(error: unknown): boolean {
+  return error instanceof Error && error.name === 'InvalidStateError';
+}
