@@ -177,12 +177,16 @@ export function joinerPathKeys(
   if (tree.parentNode(shared[0] ?? -1) === undefined) throw new MlsError('invalid-tree', 'no path above the joiner');
   const nodes = shared.filter((node) => tree.parentNode(node) !== undefined);
   const derived = derivePath(suite, pathSecret.reveal(), nodes.length);
+  const wrong = derived.nodes.findIndex(({ publicKey }, i) => !sameKey(publicKey, tree.encryptionKey(nodes[i]!)!));
+  if (wrong >= 0) {
+    wipe(derived);
+    throw new MlsError('path-key-mismatch', `node ${nodes[wrong]!}`);
+  }
   derived.commitSecret.wipe();
   const keys = new Map<number, Secret<'path_private_key'>>();
-  derived.nodes.forEach(({ publicKey, privateKey, pathSecret: secret }, i) => {
-    if (!sameKey(publicKey, tree.encryptionKey(nodes[i]!)!)) throw new MlsError('path-key-mismatch', `node ${nodes[i]!}`);
-    secret.wipe();
-    keys.set(nodes[i]!, privateKey);
+  derived.nodes.forEach((node, i) => {
+    node.pathSecret.wipe();
+    keys.set(nodes[i]!, node.privateKey);
   });
   return keys;
 }
@@ -240,12 +244,20 @@ function derivePath(suite: CipherSuite, firstPathSecret: Uint8Array, length: num
   return { nodes, commitSecret: Secret.of('commit_secret', commitSecret) };
 }
 
-/** `derived` begins at the path's node `from`. @throws MlsError `path-key-mismatch` */
+/** `derived` begins at the path's node `from`; it is wiped if it does not fit. @throws MlsError `path-key-mismatch` */
 function compared(derived: DerivedPath, path: UpdatePath, from: number): DerivedPath {
-  derived.nodes.forEach(({ publicKey }, i) => {
-    if (!sameKey(publicKey, path.nodes[from + i]!.hpkePublicKey)) throw new MlsError('path-key-mismatch', `path node ${from + i}`);
-  });
-  return derived;
+  const wrong = derived.nodes.findIndex(({ publicKey }, i) => !sameKey(publicKey, path.nodes[from + i]!.hpkePublicKey));
+  if (wrong < 0) return derived;
+  wipe(derived);
+  throw new MlsError('path-key-mismatch', `path node ${from + wrong}`);
+}
+
+function wipe(derived: DerivedPath): void {
+  derived.commitSecret.wipe();
+  for (const { pathSecret, privateKey } of derived.nodes) {
+    pathSecret.wipe();
+    privateKey.wipe();
+  }
 }
 
 /** `steps` are those of the path that `derived` has secrets for. */

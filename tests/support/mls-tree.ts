@@ -1,5 +1,7 @@
+import { expect } from 'vitest';
 import { Secret, utf8 } from '../../src/bytes/index.ts';
 import type { MlsSuite, SignatureKeyPair } from '../../src/mls/crypto-suite.ts';
+import type { MlsErrorCode } from '../../src/mls/errors.ts';
 import { buildKeyPackageLeaf, type LeafTemplate } from '../../src/mls/leaf-node.ts';
 import { pathParents } from '../../src/mls/parent-hash.ts';
 import { RatchetTree } from '../../src/mls/ratchet-tree.ts';
@@ -185,4 +187,9 @@ export function withNode(tree: RatchetTree, nodeIndex: number, node: ReturnType<
 
 export function withLeaf(tree: RatchetTree, leafIndex: number, change: Partial<LeafNode>): RatchetTree {
   return withNode(tree, leafToNode(leafIndex), { nodeType: 'leaf', leaf: { ...tree.occupiedLeaf(leafIndex), ...change } as LeafNode });
+}
+
+/** For `toThrow`: an MlsError with this code, whatever its text. */
+export function refusal(code: MlsErrorCode): Error {
+  return expect.objectContaining({ name: 'MlsError', code }) as Error;
 }

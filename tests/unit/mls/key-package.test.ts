@@ -8,15 +8,13 @@ import {
   type KeyPackage,
 } from 'ts-mls';
 import { makeKeyPackageRef, verifyKeyPackage } from 'ts-mls/keyPackage.js';
-import type { MlsErrorCode } from '../../../src/mls/errors.ts';
 import { buildKeyPackage, keyPackageRef, validateKeyPackage } from '../../../src/mls/key-package.ts';
 import { getSuite } from '../../../src/mls/suite.ts';
 import { decodeExact, keyPackageCodec, suiteName } from '../../../src/mls/ts-mls.ts';
-import { distinct, makeJoiner, NOW, type Member } from '../../support/mls-tree.ts';
+import { distinct, makeJoiner, NOW, type Member, refusal } from '../../support/mls-tree.ts';
 
 const suite = getSuite(1);
 const lifetime = { notBefore: NOW - 10n, notAfter: NOW + 10n };
-const refusal = (code: MlsErrorCode) => expect.objectContaining({ name: 'MlsError', code });
 
 let stock: CiphersuiteImpl;
 let member: Member;

@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Secret } from '../../../src/bytes/index.ts';
 import type { MlsSuite } from '../../../src/mls/crypto-suite.ts';
-import { MlsError, type MlsErrorCode } from '../../../src/mls/errors.ts';
+import { MlsError } from '../../../src/mls/errors.ts';
 import { verifyParentHashes } from '../../../src/mls/parent-hash.ts';
-import { RatchetTree } from '../../../src/mls/ratchet-tree.ts';
+import type { RatchetTree } from '../../../src/mls/ratchet-tree.ts';
 import { getSuite } from '../../../src/mls/suite.ts';
 import type { UpdatePath } from '../../../src/mls/ts-mls.ts';
 import {
@@ -28,6 +28,7 @@ import {
   settingFor,
   withLeaf,
   type Member,
+  refusal,
 } from '../../support/mls-tree.ts';
 
 const suite = getSuite(1);
@@ -38,8 +39,6 @@ const withoutHpke: MlsSuite = {
   encryptWithLabel: () => Promise.reject(new Error('HPKE was used')),
   decryptWithLabel: () => Promise.reject(new Error('HPKE was used')),
 };
-
-const refusal = (code: MlsErrorCode) => expect.objectContaining({ name: 'MlsError', code });
 
 let tree: RatchetTree;
 let members: Member[];

@@ -1,5 +1,4 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { MlsErrorCode } from '../../../src/mls/errors.ts';
 import {
   buildCommitLeaf,
   buildKeyPackageLeaf,
@@ -11,7 +10,7 @@ import type { RatchetTree } from '../../../src/mls/ratchet-tree.ts';
 import { getSuite } from '../../../src/mls/suite.ts';
 import { requiredCapabilitiesCodec, type Extension, type GroupContext, type LeafNode } from '../../../src/mls/ts-mls.ts';
 import { validateLeaf, type LeafPlace } from '../../../src/mls/validate-leaf.ts';
-import { commitBy, distinct, GROUP_ID, makeContext, makeGroup, makeJoiner, NOW, type Member } from '../../support/mls-tree.ts';
+import { commitBy, distinct, GROUP_ID, makeContext, makeGroup, makeJoiner, NOW, type Member, refusal } from '../../support/mls-tree.ts';
 
 const suite = getSuite(1);
 const CUSTOM_EXTENSION = 0xff01;
@@ -28,7 +27,6 @@ beforeAll(async () => {
   ({ member: joiner, leaf: joining } = await makeJoiner(suite, 'joiner'));
 });
 
-const refusal = (code: MlsErrorCode) => expect.objectContaining({ name: 'MlsError', code });
 const adding = (context: Partial<GroupContext> = {}): LeafPlace => ({
   tree,
   leafIndex: undefined,

@@ -1,15 +1,13 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { MlsErrorCode } from '../../../src/mls/errors.ts';
 import { buildKeyPackageLeaf } from '../../../src/mls/leaf-node.ts';
 import { RatchetTree } from '../../../src/mls/ratchet-tree.ts';
 import { getSuite } from '../../../src/mls/suite.ts';
 import type { GroupContext, ParentNode } from '../../../src/mls/ts-mls.ts';
 import { checkUnmergedLeaves, validateTree } from '../../../src/mls/validate-tree.ts';
-import { commitBy, makeContext, makeGroup, makeJoiner, withLeaf, withNode, type Member } from '../../support/mls-tree.ts';
+import { commitBy, makeContext, makeGroup, makeJoiner, withLeaf, withNode, type Member, refusal } from '../../support/mls-tree.ts';
 
 const suite = getSuite(1);
 
-const refusal = (code: MlsErrorCode) => expect.objectContaining({ name: 'MlsError', code });
 const validate = (tree: RatchetTree, context: Partial<GroupContext> = {}) =>
   validateTree(suite, tree, makeContext(suite, { treeHash: tree.hash(suite), ...context }));
 const withParent = (tree: RatchetTree, node: number, change: Partial<ParentNode>): RatchetTree =>
