@@ -48,6 +48,15 @@ describe('ratchet tree', () => {
     expect(reserved.tree.filteredDirectPath(2).map((step) => step.nodeIndex)).toEqual([3]);
   });
 
+  it('takes no leaf beyond the largest tree', () => {
+    const leaf = { nodeType: 'leaf' as const, leaf: unsignedLeaf(suite, 0) };
+    const nodes = Array.from({ length: 2 * MAX_LEAVES - 1 }, (_, node) => (node % 2 === 0 ? leaf : undefined));
+    const full = RatchetTree.of(nodes);
+    expect(full.leafCount).toBe(MAX_LEAVES);
+    expect(() => full.add(leaf.leaf)).toThrow(new MlsError('group-full'));
+    expect(() => RatchetTree.of([...nodes, undefined, leaf])).toThrow(new MlsError('group-full'));
+  });
+
   it('keeps the earlier tree as it was', () => {
     const tree = makeFullTree(suite, 8);
     const bytes = tree.encode();
