@@ -1,0 +1,80 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ensureBuilt } from './build/build.ts';
+import { ROOT } from './build/layout.ts';
+import { findOrInstallChromium } from './chromium.ts';
+
+// `npm test`: everything that must hold, the quick things first. The last line counts all tests.
+
+interface Count {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+const reports = mkdtempSync(join(tmpdir(), 'chorus-reports-'));
+const unitReport = join(reports, 'unit.json');
+const e2eReport = join(reports, 'e2e.json');
+const failures: string[] = [];
+
+await step('types', () => run('npm', ['run', '--silent', 'types']));
+await step('lint', () => run('npm', ['run', '--silent', 'lint']));
+await step('format', () => run('npm', ['run', '--silent', 'format:check']));
+await step('build', () => ensureBuilt());
+await step('unit tests', () => run('npx', ['vitest', 'run', '--reporter=dot', '--reporter=json', `--outputFile.json=${unitReport}`]));
+await step('browser', () => console.log(findOrInstallChromium()));
+await step('end-to-end tests', () =>
+  run('npx', ['playwright', 'test', '--reporter=list,json'], { PLAYWRIGHT_JSON_OUTPUT_FILE: e2eReport }),
+);
+
+const counts = [unitCount(unitReport), e2eCount(e2eReport)];
+const sum = (part: keyof Count): number => counts.reduce((total, count) => total + count[part], 0);
+rmSync(reports, { recursive: true });
+
+if (failures.length > 0) console.log(`\nFailed: ${failures.join(', ')}`);
+// A step that failed without a failed test of its own (types, a build, a crashed runner) counts as one.
+const failed = Math.max(sum('failed'), failures.length);
+const skipped = sum('skipped');
+console.log(`\n${sum('passed')} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+process.exit(failures.length > 0 || failed > 0 ? 1 : 0);
+
+/** One step; a failure is kept for the end, so that one run tells all that is wrong. */
+async function step(name: string, action: () => unknown): Promise<void> {
+  const started = Date.now();
+  console.log(`\n== ${name}`);
+  try {
+    await action();
+  } catch (error) {
+    failures.push(name);
+    console.log(error instanceof Error ? error.message : error);
+  }
+  console.log(`== ${name}: ${((Date.now() - started) / 1000).toFixed(1)} s`);
+}
+
+function run(command: string, args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...environment } });
+    child.on('error', reject);
+    child.on('exit', (code, signal) => (code === 0 ? resolve() : reject(new Error(`${command} ended with ${code ?? signal ?? 'an error'}`))));
+  });
+}
+
+function readReport(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return {}; // the runner ended before it wrote a report, and its step has failed
+  }
+}
+
+function unitCount(file: string): Count {
+  const report = readReport(file) as { numPassedTests?: number; numFailedTests?: number; numPendingTests?: number };
+  return { passed: report.numPassedTests ?? 0, failed: report.numFailedTests ?? 0, skipped: report.numPendingTests ?? 0 };
+}
+
+function e2eCount(file: string): Count {
+  const { stats } = readReport(file) as { stats?: { expected: number; flaky: number; unexpected: number; skipped: number } };
+  return { passed: stats?.expected ?? 0, failed: (stats?.unexpected ?? 0) + (stats?.flaky ?? 0), skipped: stats?.skipped ?? 0 };
+}
