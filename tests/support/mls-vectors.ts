@@ -50,6 +50,13 @@ export class Vector {
     return this.list(field).map((value, i) => new Vector(value, `${this.name}.${field}[${i}]`));
   }
 
+  /** The objects in one of the lists that make up `field`. */
+  nested(field: string, index: number): Vector[] {
+    const inner = this.list(field)[index];
+    if (!Array.isArray(inner)) throw new TypeError(`${this.name}.${field}[${index}] is no list`);
+    return inner.map((value, i) => new Vector(value, `${this.name}.${field}[${index}][${i}]`));
+  }
+
   list(field: string): readonly unknown[] {
     const value = this.#fields[field];
     if (!Array.isArray(value)) throw new TypeError(`${this.name}.${field} is no list`);
