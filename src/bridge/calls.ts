@@ -1,0 +1,81 @@
+import * as v from 'valibot';
+import type { CallMessage } from './envelope.ts';
+import type { BridgeCall } from './protocol.ts';
+
+/**
+ * What the worker accepts from a tab. Bridge messages are outside bytes: any script of this origin
+ * can post them. Bounds keep one message from filling memory; whether a name or a text is one that
+ * a person may have is the engine's answer, in words, so its bounds are tighter than these.
+ */
+
+/** An event of the stream holds at most a commit of 8 MiB in base64url; the stream's reader has the same bound. */
+const MAX_EVENT = 12 * 1024 * 1024;
+/** A pasted book is answered with 'text-too-long'; a hundred of them are not read. */
+const MAX_TEXT = 1024 * 1024;
+/** Names, titles and link codes: several times what the engine takes. */
+const MAX_LINE = 1024;
+/** As many as one request to the server describes; see MAX_ACCOUNT_BATCH. */
+const MAX_USERNAMES = 128;
+/** A screen shows some twenty. */
+const MAX_PAGE = 200;
+
+const line = v.pipe(v.string(), v.maxLength(MAX_LINE));
+const text = v.pipe(v.string(), v.maxLength(MAX_TEXT));
+/** Group IDs have up to 64 bytes. */
+const conversationId = v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2}){1,64}$/));
+const accountId = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/));
+/** The worker's own names, which a tab only repeats. */
+const key = v.pipe(v.string(), v.minLength(1), v.maxLength(256));
+const position = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const nothing = v.strictObject({});
+
+const REQUESTS = {
+  state: nothing,
+  messages: v.strictObject({
+    conversationId,
+    before: v.union([position, v.undefined()]),
+    limit: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_PAGE)),
+  }),
+  createAccount: v.strictObject({ username: line, deviceName: line }),
+  startLink: v.strictObject({ deviceName: line }),
+  acceptLinkCode: v.strictObject({ code: line }),
+  confirmLink: v.strictObject({ yes: v.boolean() }),
+  closeLink: nothing,
+  startConversation: v.strictObject({ usernames: v.pipe(v.array(line), v.maxLength(MAX_USERNAMES)), title: line }),
+  addMember: v.strictObject({ conversationId, username: line }),
+  removeMember: v.strictObject({ conversationId, accountId }),
+  send: v.strictObject({ conversationId, text }),
+  retry: v.strictObject({ conversationId, messageKey: key }),
+  discard: v.strictObject({ conversationId, messageKey: key }),
+  saveDraft: v.strictObject({ conversationId, text }),
+  markRead: v.strictObject({ conversationId, position }),
+  dismissNotice: v.strictObject({ noticeId: key }),
+  streamRequest: nothing,
+  streamEvent: v.variant('event', [
+    v.strictObject({ event: v.picklist(['entry', 'stock', 'gone']), data: v.pipe(v.string(), v.maxLength(MAX_EVENT)) }),
+    v.strictObject({ event: v.picklist(['opened', 'closed']) }),
+  ]),
+  ping: nothing,
+} satisfies Record<BridgeCall, v.GenericSchema>;
+
+const envelope = v.strictObject({
+  type: v.literal('chorus-call'),
+  callId: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
+  call: v.picklist(Object.keys(REQUESTS) as BridgeCall[]),
+  request: v.unknown(),
+});
+
+/** Whether a message means to be a call at all, well-formed or not. */
+export function claimsToBeCall(data: unknown): boolean {
+  return typeof data === 'object' && data !== null && 'type' in data && data.type === 'chorus-call';
+}
+
+/** The call, copied and checked to the last field; undefined when anything about it is wrong. */
+export function readCall(data: unknown): CallMessage | undefined {
+  const outer = v.safeParse(envelope, data, { abortEarly: true });
+  if (!outer.success) return undefined;
+  const { type, callId, call } = outer.output;
+  const request = v.safeParse(REQUESTS[call], outer.output.request, { abortEarly: true });
+  // The schema was chosen by `call`, which TypeScript cannot follow.
+  return request.success ? ({ type, callId, call, request: request.output } as CallMessage) : undefined;
+}
