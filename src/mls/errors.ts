@@ -46,6 +46,7 @@ export type MlsErrorCode =
   | 'invalid-confirmation-tag' // members did not derive the same epoch
   | 'invalid-psk-nonce' // its length is not the suite's Nh
   | 'unknown-psk' // a pre-shared key is named that the caller did not give
+  | 'no-safe-exporter' // the group was not set up to have one
   | 'component-exported' // the safe exporter gave this component's secret before
   | 'invalid-component-id'
   | 'invalid-public-key' // an HPKE or signature public key with which no secret can be made

@@ -1,0 +1,42 @@
+import type { Secret } from '../bytes/index.ts';
+import type { GroupState, PastEpoch } from './group-state.ts';
+import { pprfNodes } from '../virtual-client/pprf.ts';
+import type { SecretTree } from './secret-tree.ts';
+
+/**
+ * Ended epochs whose late messages can still be read, and whose resumption PSKs can be named. The
+ * delivery service keeps one order per group, so a message is late only when its sender had not seen the
+ * newest commits yet; five are more than happen while a message is on its way.
+ */
+export const MAX_PAST_EPOCHS = 5;
+
+/** The current epoch put in front of the past ones. What drops out, and what a past epoch has no use for, is spent. */
+export function endEpoch(state: GroupState): { readonly pastEpochs: readonly PastEpoch[]; readonly spent: readonly Secret<string>[] } {
+  const { context, schedule, secretTree, tree, ownLeaf, exporter } = state;
+  const ended: PastEpoch = {
+    context,
+    senderDataSecret: schedule.senderDataSecret,
+    resumptionPsk: schedule.resumptionPsk,
+    secretTree,
+    leaves: new Map(tree.leaves()),
+    ownLeaf,
+  };
+  const all = [ended, ...state.pastEpochs];
+  const dropped = all
+    .slice(MAX_PAST_EPOCHS)
+    .flatMap((past) => [past.senderDataSecret, past.resumptionPsk, ...secretsOfTree(past.secretTree)]);
+  const exporterNodes = exporter === undefined ? [] : [...pprfNodes(exporter.tree)].map(({ secret }) => secret);
+  const { exporterSecret, externalSecret, confirmationKey, membershipKey, initSecret } = schedule;
+  return {
+    pastEpochs: all.slice(0, MAX_PAST_EPOCHS),
+    spent: [exporterSecret, externalSecret, confirmationKey, membershipKey, initSecret, ...exporterNodes, ...dropped],
+  };
+}
+
+function secretsOfTree(tree: SecretTree): Secret<string>[] {
+  const ratchets = [...tree.ratchets.values()].flatMap(({ application, handshake }) => [application, handshake]);
+  return [
+    ...tree.nodes.values(),
+    ...ratchets.flatMap(({ secret, skipped }) => [secret, ...[...skipped.values()].flatMap(({ key, nonce }) => [key, nonce])]),
+  ];
+}
