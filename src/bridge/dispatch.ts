@@ -1,0 +1,94 @@
+import type { Command, CommandProblem, CommandResult } from '../engine/command.ts';
+import type { MessageView, StateView } from '../engine/view.ts';
+import type { BridgeCalls } from './protocol.ts';
+import type { BridgeRuntime } from './server.ts';
+
+type Account = Extract<Command, { command: 'addMember' }>['member'];
+
+/** What the bridge needs of the engine's runtime. */
+export interface BridgeEngine {
+  state(): Promise<StateView>;
+  messages(
+    conversationId: string,
+    before: number | undefined,
+    limit: number,
+  ): Promise<{ readonly messages: readonly MessageView[]; readonly more: boolean }>;
+  /** Durable when it resolves. `made` is the ID of the conversation or message that the command made. */
+  command(command: Command, callId: string): Promise<CommandResult & { readonly made?: string }>;
+  findAccounts(usernames: readonly string[]): Promise<readonly Account[] | CommandProblem>;
+  streamRequest(): Promise<BridgeCalls['streamRequest']['answer']>;
+  streamEvent(event: BridgeCalls['streamEvent']['request']): Promise<void>;
+  wake(): Promise<void>;
+}
+
+type Handlers = {
+  readonly [Call in keyof BridgeCalls]: (request: BridgeCalls[Call]['request'], callId: string) => Promise<BridgeCalls[Call]['answer']>;
+};
+
+/** Each call of the bridge as what the engine offers: usernames are looked up first, commands' answers named for the tab. */
+export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
+  async function command(asked: Command, callId: string): Promise<CommandResult & { readonly made?: string }> {
+    try {
+      return await engine.command(asked, callId);
+    } catch (error) {
+      return { ok: false, problem: problemOf(error) };
+    }
+  }
+
+  /** Of a command that makes nothing, or nothing that a tab must know of. */
+  async function plain(asked: Command, callId: string): Promise<CommandResult> {
+    const result = await command(asked, callId);
+    return result.ok ? { ok: true } : result;
+  }
+
+  const handlers: Handlers = {
+    state: () => engine.state(),
+    messages: ({ conversationId, before, limit }) => engine.messages(conversationId, before, limit),
+    createAccount: (request, callId) => plain({ command: 'createAccount', ...request }, callId),
+    startLink: (request, callId) => plain({ command: 'startLink', ...request }, callId),
+    acceptLinkCode: (request, callId) => plain({ command: 'acceptLinkCode', ...request }, callId),
+    confirmLink: (request, callId) => plain({ command: 'confirmLink', ...request }, callId),
+    closeLink: (_request, callId) => plain({ command: 'closeLink' }, callId),
+    startConversation: async ({ usernames, title }, callId) => {
+      const members = await engine.findAccounts(usernames);
+      if (typeof members === 'string') return { ok: false, problem: members };
+      const result = await command({ command: 'startConversation', members, title }, callId);
+      if (!result.ok) return result;
+      return result.made === undefined ? { ok: true } : { ok: true, conversationId: result.made };
+    },
+    addMember: async ({ conversationId, username }, callId) => {
+      const found = await engine.findAccounts([username]);
+      if (typeof found === 'string') return { ok: false, problem: found };
+      const [member] = found;
+      if (member === undefined) return { ok: false, problem: 'unknown-account' };
+      return plain({ command: 'addMember', conversationId, member }, callId);
+    },
+    removeMember: (request, callId) => plain({ command: 'removeMember', ...request }, callId),
+    send: async (request, callId) => {
+      const result = await command({ command: 'send', ...request }, callId);
+      if (!result.ok) return result;
+      return result.made === undefined ? { ok: true } : { ok: true, messageKey: result.made };
+    },
+    retry: (request, callId) => plain({ command: 'retry', ...request }, callId),
+    discard: (request, callId) => plain({ command: 'discard', ...request }, callId),
+    saveDraft: (request, callId) => plain({ command: 'saveDraft', ...request }, callId),
+    markRead: (request, callId) => plain({ command: 'markRead', ...request }, callId),
+    dismissNotice: (request, callId) => plain({ command: 'dismissNotice', ...request }, callId),
+    streamRequest: () => engine.streamRequest(),
+    streamEvent: async (event) => {
+      await engine.streamEvent(event);
+      return {};
+    },
+    ping: async () => {
+      await engine.wake();
+      return {};
+    },
+  };
+
+  return { call: (call, request, callId) => handlers[call](request, callId) };
+}
+
+/** The store's errors have words of their own for a person; the rest are ours to mend. */
+function problemOf(error: unknown): CommandProblem {
+  return error instanceof Error && error.name === 'StoreError' ? 'storage-failed' : 'internal';
+}

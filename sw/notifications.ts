@@ -1,0 +1,48 @@
+import { conversationAddress, type OpenConversation } from '../src/bridge/envelope.ts';
+
+/** What the engine asks to be shown. */
+export interface MessageNotification {
+  /** A later one with the same tag takes the place of an earlier one. */
+  readonly tag: string;
+  readonly title: string;
+  readonly body: string;
+  readonly conversationId: string;
+}
+
+/** The parts of the worker's scope in use. */
+export interface NotificationScope {
+  readonly clients: Pick<Clients, 'matchAll' | 'openWindow'>;
+  readonly registration: Pick<ServiceWorkerRegistration, 'showNotification'>;
+  readonly permission: () => NotificationPermission;
+}
+
+const ICON = '/icon-192.png';
+
+/** Shows a notification, unless the person has not allowed it or looks at the app right now. */
+export async function showMessage(scope: NotificationScope, { tag, title, body, conversationId }: MessageNotification): Promise<void> {
+  if (scope.permission() !== 'granted') return;
+  const windows = await scope.clients.matchAll({ type: 'window', includeUncontrolled: true });
+  if (windows.some(({ visibilityState }) => visibilityState === 'visible')) return;
+  await scope.registration.showNotification(title, { body, tag, icon: ICON, data: { conversationId } });
+}
+
+/** After a click: brings a tab of the app to the front and has it show the conversation, or opens one there. */
+export async function openFromNotification(scope: NotificationScope, notification: Pick<Notification, 'data' | 'close'>): Promise<void> {
+  notification.close();
+  const conversationId = conversationOf(notification.data);
+  const [client] = await scope.clients.matchAll({ type: 'window', includeUncontrolled: true });
+  if (client === undefined) {
+    await scope.clients.openWindow(conversationId === undefined ? '/' : conversationAddress(conversationId));
+    return;
+  }
+  await client.focus();
+  if (conversationId === undefined) return;
+  const message: OpenConversation = { type: 'open-conversation', conversationId };
+  client.postMessage(message);
+}
+
+/** A notification may be of an earlier version of the app. */
+function conversationOf(data: unknown): string | undefined {
+  if (typeof data !== 'object' || data === null || !('conversationId' in data)) return undefined;
+  return typeof data.conversationId === 'string' && /^[0-9a-f]+$/.test(data.conversationId) ? data.conversationId : undefined;
+}

@@ -1,0 +1,89 @@
+import { createBridgeRuntime } from '../src/bridge/dispatch.ts';
+import { createBridgeServer } from '../src/bridge/server.ts';
+import { VIEW_CHANNEL, type ViewChanged } from '../src/bridge/protocol.ts';
+import { createDeliveryClient, fromJson, sequenceEntryFrame } from '../src/delivery/index.ts';
+import { createRuntime } from '../src/engine/runtime.ts';
+import { createRecordStore } from '../src/store/index.ts';
+import { serveAppShell, type PrecacheEntry } from './app-shell.ts';
+import { Background } from './background.ts';
+import { engineCalls } from './engine-calls.ts';
+import { openFromNotification, showMessage, type NotificationScope } from './notifications.ts';
+import { sleep } from './sleep.ts';
+
+declare global {
+  interface Window {
+    /** Written in by the build: the files of the app. */
+    readonly __PRECACHE__: readonly PrecacheEntry[];
+  }
+}
+
+/** One-off background sync; TypeScript does not know it. */
+interface SyncManager {
+  register(tag: string): Promise<void>;
+}
+
+/** One-off sync of this tag: something waits for the network. */
+const SYNC_TAG = 'chorus-outbox';
+/** Held by whichever context of this origin runs the engine; two do for a moment when a new version takes over. */
+const ENGINE_LOCK = 'chorus-engine';
+
+/**
+ * The service worker: puts the engine together with the browser's parts. Everything that lasts is in
+ * the store; the browser may stop this worker at any time and starts it again for the next event.
+ */
+const scope = self as unknown as ServiceWorkerGlobalScope;
+const background = new Background();
+const view = new BroadcastChannel(VIEW_CHANNEL);
+const notifications: NotificationScope = {
+  clients: scope.clients,
+  registration: scope.registration,
+  permission: () => Notification.permission,
+};
+
+const delivery = createDeliveryClient({ baseUrl: location.origin, fetch: (input, init) => fetch(input, init), now: Date.now });
+
+const runtime = createRuntime({
+  store: createRecordStore(),
+  delivery,
+  random: (length) => crypto.getRandomValues(new Uint8Array(length)),
+  now: Date.now,
+  exclusive: (task) => navigator.locks.request(ENGINE_LOCK, task),
+  changed: ({ state, conversations }) => {
+    const message: ViewChanged = { type: 'view-changed', state, conversations };
+    view.postMessage(message);
+  },
+  notify: (notification) => background.start(showMessage(notifications, notification)),
+  requestSync: () => {
+    const { sync } = scope.registration as ServiceWorkerRegistration & { readonly sync?: SyncManager };
+    if (sync !== undefined) background.start(sync.register(SYNC_TAG)); // refused without the permission: an open tab's pings do it then
+  },
+  sleep,
+  prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
+  readEntry: (data) => fromJson(sequenceEntryFrame, data),
+});
+
+const bridge = createBridgeServer(createBridgeRuntime(runtime));
+
+serveAppShell(self.__PRECACHE__);
+
+scope.addEventListener('activate', (event) => event.waitUntil(scope.clients.claim()));
+
+scope.addEventListener('message', (event) => {
+  if (event.origin !== location.origin) return;
+  const data: unknown = event.data;
+  if (typeof data === 'object' && data !== null && 'type' in data && data.type === 'SKIP_WAITING') {
+    background.keepAlive(event, scope.skipWaiting());
+    return;
+  }
+  const answered = bridge.receive(data, event.ports[0]);
+  if (answered !== undefined) background.keepAlive(event, answered);
+});
+
+scope.addEventListener('sync', (event) => {
+  const { tag, waitUntil } = event as ExtendableEvent & { readonly tag: string };
+  if (tag === SYNC_TAG) background.keepAlive({ waitUntil: waitUntil.bind(event) }, runtime.synchronise());
+});
+
+scope.addEventListener('notificationclick', (event) => {
+  background.keepAlive(event, openFromNotification(notifications, event.notification));
+});

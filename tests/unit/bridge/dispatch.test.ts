@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest';
+import { createBridgeRuntime, type BridgeEngine } from '../../../src/bridge/dispatch.ts';
+import type { BridgeRuntime } from '../../../src/bridge/server.ts';
+import type { Command } from '../../../src/engine/command.ts';
+import type { StateView } from '../../../src/engine/view.ts';
+import { StoreError } from '../../../src/store/index.ts';
+
+const CALL_ID = '00'.repeat(16);
+const ANNA = { accountId: new Uint8Array(16).fill(1), username: 'anna' };
+const STATE = { phase: 'new' } as StateView;
+
+interface Given {
+  readonly made?: string;
+  readonly found?: Awaited<ReturnType<BridgeEngine['findAccounts']>>;
+  readonly failure?: Error;
+}
+
+/** An engine that answers as it is told and notes what it was asked. */
+function engine({ made, found = [ANNA], failure }: Given = {}) {
+  const asked: unknown[] = [];
+  const commands: Command[] = [];
+  const parts: BridgeEngine = {
+    state: async () => STATE,
+    messages: async (...page) => {
+      asked.push(page);
+      return { messages: [], more: true };
+    },
+    command: async (command, callId) => {
+      expect(callId).toBe(CALL_ID);
+      commands.push(command);
+      if (failure !== undefined) throw failure;
+      return made === undefined ? { ok: true } : { ok: true, made };
+    },
+    findAccounts: async (usernames) => {
+      asked.push(usernames);
+      return found;
+    },
+    streamRequest: async () => ({ url: 'https://a.example/v1/events', headers: {} }),
+    streamEvent: async (event) => void asked.push(event),
+    wake: async () => void asked.push('wake'),
+  };
+  const runtime = createBridgeRuntime(parts);
+  const call: (name: Parameters<BridgeRuntime['call']>[0], request: object) => Promise<unknown> = (name, request) =>
+    runtime.call(name, request as never, CALL_ID);
+  return { asked, commands, call };
+}
+
+describe('calls become what the engine offers', () => {
+  it('views and the stream are handed through', async () => {
+    const { asked, call } = engine();
+    expect(await call('state', {})).toBe(STATE);
+    expect(await call('messages', { conversationId: 'aa', before: 9, limit: 5 })).toEqual({ messages: [], more: true });
+    expect(await call('streamRequest', {})).toEqual({ url: 'https://a.example/v1/events', headers: {} });
+    expect(await call('streamEvent', { event: 'opened' })).toEqual({});
+    expect(await call('ping', {})).toEqual({});
+    expect(asked).toEqual([['aa', 9, 5], { event: 'opened' }, 'wake']);
+  });
+
+  it.each([
+    ['createAccount', { username: 'anna', deviceName: 'Laptop' }],
+    ['startLink', { deviceName: 'Phone' }],
+    ['acceptLinkCode', { code: 'c' }],
+    ['confirmLink', { yes: false }],
+    ['closeLink', {}],
+    ['removeMember', { conversationId: 'aa', accountId: 'bb' }],
+    ['send', { conversationId: 'aa', text: 'Hello' }],
+    ['retry', { conversationId: 'aa', messageKey: 'm' }],
+    ['discard', { conversationId: 'aa', messageKey: 'm' }],
+    ['saveDraft', { conversationId: 'aa', text: '' }],
+    ['markRead', { conversationId: 'aa', position: 3 }],
+    ['dismissNotice', { noticeId: 'n' }],
+  ] as const)('%s is the command of its name', async (name, request) => {
+    const { commands, call } = engine();
+    expect(await call(name, request)).toEqual({ ok: true });
+    expect(commands).toEqual([{ command: name, ...request }]);
+  });
+
+  it('a new conversation’s members are looked up, and its ID comes back', async () => {
+    const { asked, commands, call } = engine({ made: 'c1' });
+    expect(await call('startConversation', { usernames: ['anna'], title: 'T' })).toEqual({ ok: true, conversationId: 'c1' });
+    expect(asked).toEqual([['anna']]);
+    expect(commands).toEqual([{ command: 'startConversation', members: [ANNA], title: 'T' }]);
+  });
+
+  it('a new member is looked up', async () => {
+    const { commands, call } = engine();
+    expect(await call('addMember', { conversationId: 'aa', username: 'anna' })).toEqual({ ok: true });
+    expect(commands).toEqual([{ command: 'addMember', conversationId: 'aa', member: ANNA }]);
+  });
+
+  it('a sent message’s key comes back', async () => {
+    expect(await engine({ made: 'm1' }).call('send', { conversationId: 'aa', text: 'x' })).toEqual({ ok: true, messageKey: 'm1' });
+  });
+});
+
+describe('what cannot be done', () => {
+  it.each(['offline', 'unknown-account', 'not-ready'] as const)(
+    'a look-up that says %s ends the command before it begins',
+    async (problem) => {
+      const { commands, call } = engine({ found: problem });
+      expect(await call('startConversation', { usernames: ['anna'], title: '' })).toEqual({ ok: false, problem });
+      expect(await call('addMember', { conversationId: 'aa', username: 'anna' })).toEqual({ ok: false, problem });
+      expect(commands).toEqual([]);
+    },
+  );
+
+  it.each([
+    [new StoreError('quota-exceeded'), 'storage-failed'],
+    [new Error('secret 42'), 'internal'],
+  ])('an engine that throws %s says so in a word', async (failure, problem) => {
+    const { call } = engine({ failure });
+    expect(await call('send', { conversationId: 'aa', text: 'x' })).toEqual({ ok: false, problem });
+    expect(await call('startConversation', { usernames: ['anna'], title: '' })).toEqual({ ok: false, problem });
+    expect(await call('closeLink', {})).toEqual({ ok: false, problem });
+  });
+});
