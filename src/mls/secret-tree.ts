@@ -36,14 +36,15 @@ export interface MessageKey {
 }
 
 /**
- * How far ahead of its ratchet a receiver follows a sender: as far as all the account's devices
- * together may have sent, unseen, in one epoch; at three KDF calls each a forged jump costs some 20 ms.
+ * How far ahead of its ratchet a receiver follows a sender: more than all the account's devices send
+ * in one epoch while one of them sees nothing of it. A forged jump costs at most this many KDF calls
+ * and two for each key kept, some 20 ms.
  */
 export const MAX_FORWARD_GENERATIONS = 1000;
 
 /**
  * Skipped keys kept per ratchet, own unconfirmed sends included. The delivery service keeps the order,
- * so gaps come from lost messages only; 256 keys of 28 bytes still make a record of a few kB.
+ * so gaps come from lost messages only; 256 keys of 28 bytes still make a record of some 8 kB at worst.
  */
 export const MAX_SKIPPED_KEYS = 256;
 

@@ -17,6 +17,7 @@ import { openAesGcm, sealAesGcm, sign, verify } from './web-crypto.ts';
  */
 
 const NOTHING = new Uint8Array(0);
+const FIRST_BLOCK = Uint8Array.of(1);
 const PREFIX = 'MLS 1.0 ';
 const NH = 32;
 const NN = 12;
@@ -62,10 +63,20 @@ function labeled(label: string | Uint8Array, content: Uint8Array): Uint8Array {
   return new Writer().opaque(text).opaque(content).finish();
 }
 
+/** HKDF-Expand of one block, which nearly every derivation is: T(1) = HMAC(PRK, info | 0x01). Half the time of noble's general one. */
+function expandOnce(prk: Uint8Array, info: Uint8Array, length: number): Uint8Array {
+  const block = hmac(sha256, prk, concat(info, FIRST_BLOCK));
+  if (length === NH) return block;
+  const output = block.slice(0, length);
+  block.fill(0);
+  return output;
+}
+
 function create(id: CipherSuiteId, aead: Aead): MlsSuite {
   const kdf = {
     extract: (salt: Uint8Array, inputKeyMaterial: Uint8Array): Uint8Array => extract(sha256, inputKeyMaterial, salt),
-    expand: (prk: Uint8Array, info: Uint8Array, length: number): Uint8Array => expand(sha256, prk, info, length),
+    expand: (prk: Uint8Array, info: Uint8Array, length: number): Uint8Array =>
+      length <= NH ? expandOnce(prk, info, length) : expand(sha256, prk, info, length),
   };
   const hpke = createHpke({ aeadId: aead.hpkeId, nh: NH, nk: aead.nk, nn: NN, ...kdf });
 

@@ -13,7 +13,7 @@ import {
   encodeAuthenticatedContentTBM,
   type AuthenticatedContent,
 } from 'ts-mls/authenticatedContent.js';
-import { encodeFramedContentTBS, type FramedContentAuthData, type FramedContentTBS } from 'ts-mls/framedContent.js';
+import { encodeFramedContentTBS, type FramedContent, type FramedContentAuthData, type FramedContentTBS } from 'ts-mls/framedContent.js';
 import { decodeMlsMessage, encodeMlsMessage, type MLSMessage } from 'ts-mls/message.js';
 // PrivateMessage and its AADs: section 6.3; not in the index.
 import { decodePrivateMessage, encodePrivateContentAAD, encodePrivateMessage, type PrivateMessage } from 'ts-mls/privateMessage.js';
@@ -50,7 +50,7 @@ import type { Sender } from 'ts-mls/sender.js';
 import type { CiphersuiteName } from 'ts-mls/crypto/ciphersuite.js';
 
 export type { AuthenticatedContentCommit, AuthenticatedContentProposal, AuthenticatedContentTBM } from 'ts-mls/authenticatedContent.js';
-export type { FramedContent, FramedContentCommit, FramedContentInfo } from 'ts-mls/framedContent.js';
+export type { FramedContentCommit, FramedContentInfo } from 'ts-mls/framedContent.js';
 export type { MlsMessageContent } from 'ts-mls/message.js';
 export type { ContentTypeName } from 'ts-mls/contentType.js';
 export type { WireformatName } from 'ts-mls/wireformat.js';
@@ -87,6 +87,7 @@ export type {
   Credential,
   Extension,
   ExternalSender,
+  FramedContent,
   FramedContentAuthData,
   FramedContentTBS,
   GroupContext,
@@ -135,13 +136,41 @@ function codec<Value>(name: string, encode: Codec<Value>['encode'], decode: Code
   return { name, encode, decode };
 }
 
+/** RFC 9420 section 17.4 assigns types up to this one a struct of their own. */
+const LAST_KNOWN_PROPOSAL = 7;
+
+/**
+ * ts-mls takes a malformed proposal of a known type for one of an unknown type, whose data are any
+ * bytes: such a Remove would be no Remove to us and none to a stricter member. Refused here.
+ */
+function withProposals<Value>(decode: Codec<Value>['decode'], proposalsOf: (value: Value) => readonly Proposal[]): Codec<Value>['decode'] {
+  const misread = ({ proposalType }: Proposal): boolean => typeof proposalType === 'number' && proposalType <= LAST_KNOWN_PROPOSAL;
+  return (bytes, offset) => {
+    const decoded = decode(bytes, offset);
+    return decoded === undefined || proposalsOf(decoded[0]).some(misread) ? undefined : decoded;
+  };
+}
+
+function proposalsOfCommit({ proposals }: Commit): Proposal[] {
+  return proposals.flatMap((each) => (each.proposalOrRefType === 'proposal' ? [each.proposal] : []));
+}
+
+function proposalsOfContent(content: FramedContent): Proposal[] {
+  if (content.contentType === 'application') return [];
+  return content.contentType === 'proposal' ? [content.proposal] : proposalsOfCommit(content.commit);
+}
+
+function proposalsOfMessage(message: MLSMessage): Proposal[] {
+  return message.wireformat === 'mls_public_message' ? proposalsOfContent(message.publicMessage.content) : [];
+}
+
 export const authenticatedContentCodec: Codec<AuthenticatedContent> = codec(
   'AuthenticatedContent',
   encodeAuthenticatedContent,
-  decodeAuthenticatedContent,
+  withProposals(decodeAuthenticatedContent, ({ content }) => proposalsOfContent(content)),
 );
 export const capabilitiesCodec: Codec<Capabilities> = codec('Capabilities', encodeCapabilities, decodeCapabilities);
-export const commitCodec: Codec<Commit> = codec('Commit', encodeCommit, decodeCommit);
+export const commitCodec: Codec<Commit> = codec('Commit', encodeCommit, withProposals(decodeCommit, proposalsOfCommit));
 export const credentialCodec: Codec<Credential> = codec('Credential', encodeCredential, decodeCredential);
 export const extensionCodec: Codec<Extension> = codec('Extension', encodeExtension, decodeExtension);
 export const externalSenderCodec: Codec<ExternalSender> = codec('ExternalSender', encodeExternalSender, decodeExternalSender);
@@ -151,13 +180,25 @@ export const groupSecretsCodec: Codec<GroupSecrets> = codec('GroupSecrets', enco
 export const hpkeCiphertextCodec: Codec<HPKECiphertext> = codec('HPKECiphertext', encodeHpkeCiphertext, decodeHpkeCiphertext);
 export const keyPackageCodec: Codec<KeyPackage> = codec('KeyPackage', encodeKeyPackage, decodeKeyPackage);
 export const leafNodeCodec: Codec<LeafNode> = codec('LeafNode', encodeLeafNode, decodeLeafNode);
-export const mlsMessageCodec: Codec<MLSMessage> = codec('MLSMessage', encodeMlsMessage, decodeMlsMessage);
+export const mlsMessageCodec: Codec<MLSMessage> = codec(
+  'MLSMessage',
+  encodeMlsMessage,
+  withProposals(decodeMlsMessage, proposalsOfMessage),
+);
 export const nodeCodec: Codec<Node> = codec('Node', encodeNode, decodeNode);
 export const parentNodeCodec: Codec<ParentNode> = codec('ParentNode', encodeParentNode, decodeParentNode);
 export const preSharedKeyIdCodec: Codec<PreSharedKeyID> = codec('PreSharedKeyID', encodePskId, decodePskId);
 export const privateMessageCodec: Codec<PrivateMessage> = codec('PrivateMessage', encodePrivateMessage, decodePrivateMessage);
-export const proposalCodec: Codec<Proposal> = codec('Proposal', encodeProposal, decodeProposal);
-export const publicMessageCodec: Codec<PublicMessage> = codec('PublicMessage', encodePublicMessage, decodePublicMessage);
+export const proposalCodec: Codec<Proposal> = codec(
+  'Proposal',
+  encodeProposal,
+  withProposals(decodeProposal, (proposal) => [proposal]),
+);
+export const publicMessageCodec: Codec<PublicMessage> = codec(
+  'PublicMessage',
+  encodePublicMessage,
+  withProposals(decodePublicMessage, ({ content }) => proposalsOfContent(content)),
+);
 export const ratchetTreeCodec: Codec<(Node | undefined)[]> = codec('ratchet_tree', encodeRatchetTree, decodeRatchetTree);
 export const requiredCapabilitiesCodec: Codec<RequiredCapabilities> = codec(
   'RequiredCapabilities',

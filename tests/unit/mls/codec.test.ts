@@ -41,10 +41,10 @@ function decodes<Value>(codec: Codec<Value>, bytes: Uint8Array): void {
 }
 
 describe.skipIf(!vectorsPresent)('working group vectors: messages', () => {
-  const vectors = loadVectors('messages').slice(0, 40); // the 300 differ in random content alone
+  const vectors = loadVectors('messages');
 
   it('decode to what encodes to the same bytes, and refuse one byte more or less', () => {
-    expect(vectors.length).toBe(40);
+    expect(vectors.length).toBeGreaterThan(0);
     for (const vector of vectors) {
       for (const field of MESSAGES) decodes(mlsMessageCodec, vector.bytes(field));
       for (const [field, type] of Object.entries(PROPOSALS)) {
@@ -54,7 +54,7 @@ describe.skipIf(!vectorsPresent)('working group vectors: messages', () => {
       decodes(groupSecretsCodec, vector.bytes('group_secrets'));
       decodes(ratchetTreeCodec, vector.bytes('ratchet_tree'));
     }
-  });
+  }, 60_000); // 300 vectors of 18 structs, each decoded three times
 
   it('changed at random decode to the same bytes or throw DecodeError', () => {
     const samples = vectors.slice(0, 4).flatMap((vector) => MESSAGES.map((field) => vector.bytes(field)));
@@ -104,5 +104,18 @@ describe('a length prefix that is not minimal', () => {
 
   it('and so is a presence octet other than 0 and 1', () => {
     expect(() => decodeExact(commitCodec, Uint8Array.of(0, 2))).toThrow(DecodeError);
+  });
+});
+
+describe('a malformed proposal of a known type', () => {
+  it('is not taken for a proposal of an unknown type', () => {
+    const remove = Uint8Array.of(0, 3, 0, 0, 0, 1);
+    const mangled = Uint8Array.of(0, 3, 2, 0, 1); // what would be custom data of 2 bytes
+    expect(decodeExact(proposalCodec, remove)).toEqual({ proposalType: 'remove', remove: { removed: 1 } });
+    expect(() => decodeExact(proposalCodec, mangled)).toThrow(DecodeError);
+    const commit = (proposal: Uint8Array): Uint8Array => concat(Uint8Array.of(proposal.length + 1, 1), proposal, Uint8Array.of(0));
+    expect(decodeExact(commitCodec, commit(remove)).proposals.length).toBe(1);
+    expect(() => decodeExact(commitCodec, commit(mangled))).toThrow(DecodeError);
+    expect(decodeExact(proposalCodec, Uint8Array.of(0xf0, 0, 2, 0, 1))).toMatchObject({ proposalType: 0xf000 });
   });
 });
