@@ -102,6 +102,7 @@ class EventStream {
     clearTimeout(this.#stalled);
     try {
       if (!this.#noticed) await this.#wait();
+      if (this.#ended) return;
       if (!(await this.#sendNews())) this.#send(ALIVE);
     } catch (error) {
       if (error instanceof Refusal && error.type === 'unknown-device') this.#send(frame('gone', {}));

@@ -77,6 +77,9 @@ export const SWEEP_INTERVAL = MINUTE;
 /** On shutdown, requests in progress get this long. */
 export const SHUTDOWN_GRACE = 5 * SECOND;
 
+/** How often connections that have become idle are closed then. */
+export const CLOSE_IDLE_INTERVAL = 20;
+
 /** Token buckets: what may come at once, and how many tokens return per second. */
 export const RATES = {
   /** All requests of one address: an office behind one NAT. */

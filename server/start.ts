@@ -6,7 +6,7 @@ import { getRequestListener } from '@hono/node-server';
 import { getConnInfo } from '@hono/node-server/conninfo';
 import { createApp } from './app.ts';
 import { loadAuthenticationKey } from './authentication-key.ts';
-import { SHUTDOWN_GRACE, SWEEP_INTERVAL } from './limits.ts';
+import { CLOSE_IDLE_INTERVAL, SHUTDOWN_GRACE, SWEEP_INTERVAL } from './limits.ts';
 import { staticFiles } from './static.ts';
 import { openSqliteStore } from './store/sqlite.ts';
 
@@ -55,9 +55,10 @@ export async function startServer({ port, host = '127.0.0.1', dataDir, appDir }:
       clearInterval(sweeper);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       app.close();
-      server.closeIdleConnections();
+      const idle = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_INTERVAL); // they become so as their requests end
       const cut = setTimeout(() => server.closeAllConnections(), SHUTDOWN_GRACE);
       await closed;
+      clearInterval(idle);
       clearTimeout(cut);
       await store.close();
     },
