@@ -72,7 +72,7 @@ export function openDerivationInfo(
  * A sibling's side of a LeafNode: opens its DerivationInfo, evaluates the operation and checks that it
  * gives the LeafNode's `encryption_key` for a group of suite `target`. As with `evaluateOperation`,
  * `next` is stored in one transaction with what the leaf changes, after the last check. On a throw
- * nothing is spent and everything derived is wiped.
+ * nothing is spent and the operation secret is wiped.
  * @throws VirtualClientError as `openDerivationInfo` and `evaluateOperation`, and 'derived-key-mismatch'
  */
 export function followLeaf(
