@@ -6,7 +6,6 @@ import { createRuntime } from '../src/engine/runtime.ts';
 import { createRecordStore } from '../src/store/index.ts';
 import { serveAppShell, type PrecacheEntry } from './app-shell.ts';
 import { Background } from './background.ts';
-import { engineCalls } from './engine-calls.ts';
 import { openFromNotification, showMessage, type NotificationScope } from './notifications.ts';
 import { sleep } from './sleep.ts';
 

@@ -1,3 +1,4 @@
+import { fromHex } from '../bytes/index.ts';
 import type { Command, CommandProblem, CommandResult } from '../engine/command.ts';
 import type { MessageView, StateView } from '../engine/view.ts';
 import type { BridgeCalls } from './protocol.ts';
@@ -14,7 +15,7 @@ export interface BridgeEngine {
     limit: number,
   ): Promise<{ readonly messages: readonly MessageView[]; readonly more: boolean }>;
   /** Durable when it resolves. `made` is the ID of the conversation or message that the command made. */
-  command(command: Command, callId: string): Promise<CommandResult & { readonly made?: string }>;
+  command(command: Command): Promise<CommandResult & { readonly made?: string }>;
   findAccounts(usernames: readonly string[]): Promise<readonly Account[] | CommandProblem>;
   streamRequest(): Promise<BridgeCalls['streamRequest']['answer']>;
   streamEvent(event: BridgeCalls['streamEvent']['request']): Promise<void>;
@@ -27,53 +28,54 @@ type Handlers = {
 
 /** Each call of the bridge as what the engine offers: usernames are looked up first, commands' answers named for the tab. */
 export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
-  async function command(asked: Command, callId: string): Promise<CommandResult & { readonly made?: string }> {
+  async function command(asked: Command): Promise<CommandResult & { readonly made?: string }> {
     try {
-      return await engine.command(asked, callId);
+      return await engine.command(asked);
     } catch (error) {
       return { ok: false, problem: problemOf(error) };
     }
   }
 
   /** Of a command that makes nothing, or nothing that a tab must know of. */
-  async function plain(asked: Command, callId: string): Promise<CommandResult> {
-    const result = await command(asked, callId);
+  async function plain(asked: Command): Promise<CommandResult> {
+    const result = await command(asked);
     return result.ok ? { ok: true } : result;
   }
 
   const handlers: Handlers = {
     state: () => engine.state(),
     messages: ({ conversationId, before, limit }) => engine.messages(conversationId, before, limit),
-    createAccount: (request, callId) => plain({ command: 'createAccount', ...request }, callId),
-    startLink: (request, callId) => plain({ command: 'startLink', ...request }, callId),
-    acceptLinkCode: (request, callId) => plain({ command: 'acceptLinkCode', ...request }, callId),
-    confirmLink: (request, callId) => plain({ command: 'confirmLink', ...request }, callId),
-    closeLink: (_request, callId) => plain({ command: 'closeLink' }, callId),
-    startConversation: async ({ usernames, title }, callId) => {
+    createAccount: (request) => plain({ command: 'createAccount', ...request }),
+    startLink: (request) => plain({ command: 'startLink', ...request }),
+    acceptLinkCode: (request) => plain({ command: 'acceptLinkCode', ...request }),
+    confirmLink: (request) => plain({ command: 'confirmLink', ...request }),
+    closeLink: () => plain({ command: 'closeLink' }),
+    startConversation: async ({ usernames, title }) => {
       const members = await engine.findAccounts(usernames);
       if (typeof members === 'string') return { ok: false, problem: members };
-      const result = await command({ command: 'startConversation', members, title }, callId);
+      const result = await command({ command: 'startConversation', members, title });
       if (!result.ok) return result;
       return result.made === undefined ? { ok: true } : { ok: true, conversationId: result.made };
     },
-    addMember: async ({ conversationId, username }, callId) => {
+    addMember: async ({ conversationId, username }) => {
       const found = await engine.findAccounts([username]);
       if (typeof found === 'string') return { ok: false, problem: found };
       const [member] = found;
       if (member === undefined) return { ok: false, problem: 'unknown-account' };
-      return plain({ command: 'addMember', conversationId, member }, callId);
+      return plain({ command: 'addMember', conversationId, member });
     },
-    removeMember: (request, callId) => plain({ command: 'removeMember', ...request }, callId),
+    removeMember: (request) => plain({ command: 'removeMember', ...request }),
+    // The call's own ID names the message: a call that comes again after the worker was stopped sends once.
     send: async (request, callId) => {
-      const result = await command({ command: 'send', ...request }, callId);
+      const result = await command({ command: 'send', messageId: fromHex(callId), ...request });
       if (!result.ok) return result;
       return result.made === undefined ? { ok: true } : { ok: true, messageKey: result.made };
     },
-    retry: (request, callId) => plain({ command: 'retry', ...request }, callId),
-    discard: (request, callId) => plain({ command: 'discard', ...request }, callId),
-    saveDraft: (request, callId) => plain({ command: 'saveDraft', ...request }, callId),
-    markRead: (request, callId) => plain({ command: 'markRead', ...request }, callId),
-    dismissNotice: (request, callId) => plain({ command: 'dismissNotice', ...request }, callId),
+    retry: (request) => plain({ command: 'retry', ...request }),
+    discard: (request) => plain({ command: 'discard', ...request }),
+    saveDraft: (request) => plain({ command: 'saveDraft', ...request }),
+    markRead: (request) => plain({ command: 'markRead', ...request }),
+    dismissNotice: (request) => plain({ command: 'dismissNotice', ...request }),
     streamRequest: () => engine.streamRequest(),
     streamEvent: async (event) => {
       await engine.streamEvent(event);

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { createBridgeRuntime, type BridgeEngine } from '../../../src/bridge/dispatch.ts';
+import { fromHex } from '../../../src/bytes/index.ts';
 import type { BridgeRuntime } from '../../../src/bridge/server.ts';
 import type { Command } from '../../../src/engine/command.ts';
 import type { StateView } from '../../../src/engine/view.ts';
 import { StoreError } from '../../../src/store/index.ts';
 
-const CALL_ID = '00'.repeat(16);
+const CALL_ID = '00112233445566778899aabbccddeeff';
 const ANNA = { accountId: new Uint8Array(16).fill(1), username: 'anna' };
 const STATE = { phase: 'new' } as StateView;
 
@@ -25,8 +26,7 @@ function engine({ made, found = [ANNA], failure }: Given = {}) {
       asked.push(page);
       return { messages: [], more: true };
     },
-    command: async (command, callId) => {
-      expect(callId).toBe(CALL_ID);
+    command: async (command) => {
       commands.push(command);
       if (failure !== undefined) throw failure;
       return made === undefined ? { ok: true } : { ok: true, made };
@@ -41,7 +41,7 @@ function engine({ made, found = [ANNA], failure }: Given = {}) {
   };
   const runtime = createBridgeRuntime(parts);
   const call: (name: Parameters<BridgeRuntime['call']>[0], request: object) => Promise<unknown> = (name, request) =>
-    runtime.call(name, request as never, CALL_ID);
+    runtime.call(name, request, CALL_ID);
   return { asked, commands, call };
 }
 
@@ -63,7 +63,6 @@ describe('calls become what the engine offers', () => {
     ['confirmLink', { yes: false }],
     ['closeLink', {}],
     ['removeMember', { conversationId: 'aa', accountId: 'bb' }],
-    ['send', { conversationId: 'aa', text: 'Hello' }],
     ['retry', { conversationId: 'aa', messageKey: 'm' }],
     ['discard', { conversationId: 'aa', messageKey: 'm' }],
     ['saveDraft', { conversationId: 'aa', text: '' }],
@@ -88,8 +87,10 @@ describe('calls become what the engine offers', () => {
     expect(commands).toEqual([{ command: 'addMember', conversationId: 'aa', member: ANNA }]);
   });
 
-  it('a sent message’s key comes back', async () => {
-    expect(await engine({ made: 'm1' }).call('send', { conversationId: 'aa', text: 'x' })).toEqual({ ok: true, messageKey: 'm1' });
+  it('a message is named by its call, so that a repeated call sends once, and its key comes back', async () => {
+    const { commands, call } = engine({ made: 'm1' });
+    expect(await call('send', { conversationId: 'aa', text: 'x' })).toEqual({ ok: true, messageKey: 'm1' });
+    expect(commands).toEqual([{ command: 'send', conversationId: 'aa', text: 'x', messageId: fromHex(CALL_ID) }]);
   });
 });
 

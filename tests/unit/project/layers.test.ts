@@ -13,7 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/engine/': ['src/bytes/', 'src/wire/', 'src/virtual-client/', 'src/mls/'],
   'src/store/': ['src/bytes/', 'src/wire/', 'src/engine/ports.ts'],
   'src/delivery/': ['src/bytes/', 'src/wire/', 'src/engine/ports.ts'],
-  'src/bridge/': ['src/engine/view.ts', 'src/engine/command.ts', 'src/delivery/event-stream.ts'],
+  'src/bridge/': ['src/bytes/', 'src/engine/view.ts', 'src/engine/command.ts', 'src/delivery/event-stream.ts'],
   'src/ui/': ['src/bridge/'],
   'sw/': ['src/bytes/', 'src/wire/', 'src/virtual-client/', 'src/mls/', 'src/engine/', 'src/store/', 'src/delivery/', 'src/bridge/'],
   // The server knows ciphertext: frames, headers, and what it signs and verifies for an account.
