@@ -7,13 +7,13 @@ import { decapsulateInitSecret } from './key-schedule.ts';
 import type { LeafCheck } from './leaf-policy.ts';
 import { startNextEpoch } from './next-epoch.ts';
 import { copyKey, pathSecretsOf, publicKeyOf, type OwnPath } from './own-path.ts';
-import { endEpoch } from './past-epochs.ts';
+import { endEpoch, secretsOfGroup } from './past-epochs.ts';
 import type { OpenedCommit } from './process.ts';
 import { lookUpProposals, sortExternalList, sortMemberList } from './proposals.ts';
 import { resumptionPsksOf, type FindPsk } from './psk.ts';
-import { stageProposals, type AddedMember, type LeafAt, type ReplacedLeaf, type StagedProposals } from './stage-proposals.ts';
+import { stageProposals, type LeafAt, type ReplacedLeaf, type StagedProposals } from './stage-proposals.ts';
 import type { LeafNode, UpdatePath } from './ts-mls.ts';
-import { applyOwnUpdatePath, openUpdatePath, retainPathKeys, type AppliedPath, type PathSetting } from './update-path.ts';
+import { applyOwnUpdatePath, mergeUpdatePath, openUpdatePath, retainPathKeys, type AppliedPath, type PathSetting } from './update-path.ts';
 import { sameKey } from './validate-leaf.ts';
 
 /** RFC 9420 section 12.4.2, for commits of others, of siblings and our own come back. */
@@ -33,11 +33,12 @@ export interface ApplyOptions {
 }
 
 export interface CommitEffects {
-  readonly added: readonly AddedMember[];
+  /** By Add proposals, and by an external commit. */
+  readonly added: readonly LeafAt[];
   readonly removed: readonly LeafAt[];
   /** By Update proposals and by the path. */
   readonly updated: readonly ReplacedLeaf[];
-  /** We are no member any more: the state that comes with this is the old one; delete it. */
+  /** We are no member any more: the state that comes with this is the old one, all its secrets spent; delete it. */
   readonly removedSelf: boolean;
   /** A sibling's external commit took our old leaf away and brought a new one. */
   readonly ownLeafMoved: boolean;
@@ -58,6 +59,7 @@ export async function applyCommit(
   const { content, auth, wireformat } = opened.content;
   if (auth.contentType !== 'commit') throw new MlsError('wrong-content-type');
   const { commit } = content;
+  if (opened.sender.senderType !== 'member' && !opened.external) throw new MlsError('wrong-content-type', 'sender');
   const committer = opened.sender.senderType === 'member' ? opened.sender.leafIndex : undefined;
   const sorted =
     committer === undefined
@@ -79,18 +81,7 @@ export async function applyCommit(
   if (path !== undefined) {
     await options.checkLeaf(path.leafNode, { groupId: state.context.groupId, leafIndex: place.leafIndex, replaces: replaced });
   }
-  const effects = {
-    added: staged.added,
-    removed: staged.removed,
-    updated: [...staged.updated, ...byPath(path, place.leafIndex, replaced)],
-  };
-  if (removedOwn && !moves) {
-    staged.pskSecret.wipe();
-    return { next: state, value: { ...effects, removedSelf: true, ownLeafMoved: false }, spent: [] };
-  }
-
-  const initSecret = initSecretOf(suite, state, staged, moves ? options.externalInit : undefined);
-  const own = ownKeysBefore(state, staged, options);
+  const effects = effectsOf(staged, path, place.leafIndex, committer === undefined ? undefined : replaced);
   const known = retainPathKeys(state.tree, staged.tree, state.keys.pathPrivateKeys);
   const setting: PathSetting = {
     tree: place.tree,
@@ -99,6 +90,14 @@ export async function applyCommit(
     context: staged.context,
     known: known.kept,
   };
+  if (removedOwn && !moves) {
+    staged.pskSecret.wipe();
+    if (path !== undefined) await mergeUpdatePath(suite, setting, path);
+    return { next: state, value: { ...effects, removedSelf: true, ownLeafMoved: false }, spent: secretsOfGroup(state) };
+  }
+
+  const initSecret = initSecretOf(suite, state, staged, moves ? options.externalInit : undefined);
+  const own = ownKeysBefore(state, staged, options);
   const byOwnLeaf = moves || committer === state.ownLeaf;
   const applied =
     path === undefined
@@ -143,8 +142,19 @@ export async function applyCommit(
   };
 }
 
-function byPath(path: UpdatePath | undefined, leafIndex: number, replaced: LeafNode | undefined): ReplacedLeaf[] {
-  return path === undefined || replaced === undefined ? [] : [{ leafIndex, leaf: path.leafNode, replaced }];
+/** @param replaced The committer's leaf before; undefined for a joiner's. */
+function effectsOf(
+  { added, removed, updated }: StagedProposals,
+  path: UpdatePath | undefined,
+  leafIndex: number,
+  replaced: LeafNode | undefined,
+): Pick<CommitEffects, 'added' | 'removed' | 'updated'> {
+  const members = added.map(({ leafIndex: index, leaf }) => ({ leafIndex: index, leaf }));
+  if (path === undefined) return { added: members, removed, updated };
+  const leaf = path.leafNode;
+  return replaced === undefined
+    ? { added: [...members, { leafIndex, leaf }], removed, updated }
+    : { added: members, removed, updated: [...updated, { leafIndex, leaf, replaced }] };
 }
 
 /**

@@ -12,7 +12,7 @@ export const MAX_PAST_EPOCHS = 5;
 
 /** The current epoch put in front of the past ones. What drops out, and what a past epoch has no use for, is spent. */
 export function endEpoch(state: GroupState): { readonly pastEpochs: readonly PastEpoch[]; readonly spent: readonly Secret<string>[] } {
-  const { context, schedule, secretTree, tree, ownLeaf, exporter } = state;
+  const { context, schedule, secretTree, tree, ownLeaf } = state;
   const ended: PastEpoch = {
     context,
     senderDataSecret: schedule.senderDataSecret,
@@ -22,15 +22,28 @@ export function endEpoch(state: GroupState): { readonly pastEpochs: readonly Pas
     ownLeaf,
   };
   const all = [ended, ...state.pastEpochs];
-  const dropped = all
-    .slice(MAX_PAST_EPOCHS)
-    .flatMap((past) => [past.senderDataSecret, past.resumptionPsk, ...secretsOfTree(past.secretTree)]);
+  const dropped = all.slice(MAX_PAST_EPOCHS).flatMap(secretsOfPast);
+  return { pastEpochs: all.slice(0, MAX_PAST_EPOCHS), spent: [...currentOnly(state), ...dropped] };
+}
+
+/** Every secret of a group, for one that we are no member of any more. */
+export function secretsOfGroup(state: GroupState): readonly Secret<string>[] {
+  const { keys, pastEpochs } = state;
+  const ended = pastEpochs.flatMap(secretsOfPast);
+  const { senderDataSecret, resumptionPsk } = state.schedule;
+  const current = [...currentOnly(state), senderDataSecret, resumptionPsk, ...secretsOfTree(state.secretTree)];
+  return [keys.encryptionPrivateKey, ...keys.pathPrivateKeys.values(), ...current, ...ended];
+}
+
+/** What a past epoch has no use for. */
+function currentOnly({ schedule, exporter }: GroupState): Secret<string>[] {
   const exporterNodes = exporter === undefined ? [] : [...pprfNodes(exporter.tree)].map(({ secret }) => secret);
   const { exporterSecret, externalSecret, confirmationKey, membershipKey, initSecret } = schedule;
-  return {
-    pastEpochs: all.slice(0, MAX_PAST_EPOCHS),
-    spent: [exporterSecret, externalSecret, confirmationKey, membershipKey, initSecret, ...exporterNodes, ...dropped],
-  };
+  return [exporterSecret, externalSecret, confirmationKey, membershipKey, initSecret, ...exporterNodes];
+}
+
+function secretsOfPast({ senderDataSecret, resumptionPsk, secretTree }: PastEpoch): Secret<string>[] {
+  return [senderDataSecret, resumptionPsk, ...secretsOfTree(secretTree)];
 }
 
 function secretsOfTree(tree: SecretTree): Secret<string>[] {
