@@ -1,4 +1,4 @@
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import { Refusal, problemResponse } from './problems.ts';
 import { accountRoutes } from './routes/accounts.ts';
 import { blobRoutes } from './routes/blobs.ts';
@@ -28,7 +28,7 @@ export function createApp(parts: ServiceParts, files: StaticFiles): App {
     await next();
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) context.header(name, value);
   });
-  app.use('/v1/*', async (context, next) => {
+  app.use('/v1/*', async (context: Context, next) => {
     service.rates.address.take(service.addressOf(context));
     await next();
   });

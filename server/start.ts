@@ -38,7 +38,8 @@ export async function startServer({ port, host = '127.0.0.1', dataDir, appDir }:
     { store, authenticationKey, now: Date.now, random, addressOf: (context) => getConnInfo(context).remote.address ?? '' },
     staticFiles(appDir),
   );
-  const server = createServer(getRequestListener(app.fetch, { overrideGlobalObjects: false }));
+  const answer = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  const server = createServer((request, response) => void answer(request, response));
   try {
     await listen(server, port, host);
   } catch (error) {

@@ -32,7 +32,7 @@ describe('the delivery client', () => {
   it('an aborted call is unreachable, not an exception', async () => {
     const stop = new AbortController();
     const client = clientAnswering(
-      (_input, init) => new Promise((_resolve, reject) => init.signal?.addEventListener('abort', () => reject(init.signal?.reason))),
+      (_input, init) => new Promise((_resolve, reject) => init.signal?.addEventListener('abort', () => reject(new Error('aborted')))),
     );
     const answer = client.send('describe-server', {}, undefined, stop.signal);
     stop.abort();

@@ -80,7 +80,7 @@ describe('frames', () => {
 
   it('a key too many or too few is refused', () => {
     const { groupId: _groupId, ...right } = application(randomBytes(32), 0);
-    const plain: Record<string, unknown> = JSON.parse(toJson(right));
+    const plain = JSON.parse(toJson(right)) as Record<string, unknown>;
     expect(fromJson(submissionFrame, JSON.stringify(plain))).toBeDefined();
     expect(fromJson(submissionFrame, JSON.stringify({ ...plain, device: 1 }))).toBeUndefined();
     for (const key of Object.keys(plain)) {

@@ -4,14 +4,17 @@ import { join } from 'node:path';
 import { openSqliteStore } from '../../../server/store/sqlite.ts';
 import { deliveryStoreContract } from '../../support/delivery-store-contract.ts';
 
-deliveryStoreContract('SQLite', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'chorus-store-'));
-  const store = openSqliteStore(join(folder, 'chorus.sqlite'));
-  return {
-    store,
-    async close() {
-      await store.close();
-      rmSync(folder, { recursive: true });
-    },
-  };
+deliveryStoreContract({
+  name: 'SQLite',
+  async open() {
+    const folder = mkdtempSync(join(tmpdir(), 'chorus-store-'));
+    const store = openSqliteStore(join(folder, 'chorus.sqlite'));
+    return {
+      store,
+      async close() {
+        await store.close();
+        rmSync(folder, { recursive: true });
+      },
+    };
+  },
 });
