@@ -42,7 +42,9 @@ export interface CommitRouting {
   readonly adds: readonly AccountId[];
   readonly removes: readonly AccountId[];
   /** One Welcome message for all that join; the KeyPackages that it uses up, by owner. */
-  readonly welcome: { readonly message: Uint8Array; readonly uses: readonly { readonly accountId: AccountId; readonly keyPackageRef: Uint8Array }[] } | undefined;
+  readonly welcome:
+    | { readonly message: Uint8Array; readonly uses: readonly { readonly accountId: AccountId; readonly keyPackageRef: Uint8Array }[] }
+    | undefined;
   /** Signed GroupInfo of the new epoch (MLSMessage). */
   readonly groupInfo: Uint8Array;
   /** Refs that a KeyPackageUpload in this commit (emulation group) announces. */
@@ -122,17 +124,29 @@ export interface DeliveryCalls {
   'describe-accounts': { request: { accountIds: readonly AccountId[] }; answer: { accounts: readonly AccountDescription[] } };
   /** Idempotent by messageId. */
   submit: { request: Submission; answer: { position: number; sequence: number } };
-  'upload-key-packages': { request: { keyPackages: readonly { keyPackageRef: Uint8Array; keyPackage: Uint8Array }[] }; answer: { stock: number } };
+  'upload-key-packages': {
+    request: { keyPackages: readonly { keyPackageRef: Uint8Array; keyPackage: Uint8Array }[] };
+    answer: { stock: number };
+  };
   /** One KeyPackage per account, handed out once; idempotent by claimId. */
-  'claim-key-packages': { request: { claimId: Uint8Array; accountIds: readonly AccountId[] }; answer: { keyPackages: readonly ClaimedKeyPackage[] } };
-  'fetch-sequence': { request: { after: number; limit: number }; answer: { entries: readonly SequenceEntry[]; last: number; stock: number } };
+  'claim-key-packages': {
+    request: { claimId: Uint8Array; accountIds: readonly AccountId[] };
+    answer: { keyPackages: readonly ClaimedKeyPackage[] };
+  };
+  'fetch-sequence': {
+    request: { after: number; limit: number };
+    answer: { entries: readonly SequenceEntry[]; last: number; stock: number };
+  };
   'fetch-group': { request: { groupId: Uint8Array }; answer: { groupInfo: Uint8Array; epoch: number; position: number } };
   'put-blob': { request: { hash: Uint8Array; bytes: Uint8Array }; answer: object };
   'fetch-blob': { request: { hash: Uint8Array }; answer: { bytes: Uint8Array } };
   /** Public, by the mailbox's token; the first `request` makes the mailbox. */
   'put-link-slot': { request: { linkId: LinkId; token: Uint8Array; slot: LinkSlot; payload: Uint8Array }; answer: object };
   /** Waits up to 25 s for a slot that is not in `have`. */
-  'fetch-link': { request: { linkId: LinkId; token: Uint8Array; have: readonly LinkSlot[] }; answer: { slots: Partial<Record<LinkSlot, Uint8Array>> } };
+  'fetch-link': {
+    request: { linkId: LinkId; token: Uint8Array; have: readonly LinkSlot[] };
+    answer: { slots: Partial<Record<LinkSlot, Uint8Array>> };
+  };
   'delete-link': { request: { linkId: LinkId; token: Uint8Array }; answer: object };
 }
 

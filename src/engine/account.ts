@@ -1,0 +1,163 @@
+import { ed25519 } from '@noble/curves/ed25519.js';
+import { Secret, toHex, utf8 } from '../bytes/index.ts';
+import { buildKeyPackageLeaf, createGroup, groupInfoOf } from '../mls/index.ts';
+import { accountProofContent } from '../virtual-client/account-proof.ts';
+import { deriveRecoveryKey } from '../virtual-client/index.ts';
+import type { CommandProblem } from './command.ts';
+import { enterEmulationEpoch } from './emulation-epochs.ts';
+import { lifetimeFrom } from './key-package-messages.ts';
+import { emulationGroupExtensions, emulatorLeafTemplate } from './leaf-templates.ts';
+import { MAX_DEVICE_NAME } from './content.ts';
+import type { DeliveryAnswer, DeliveryCalls } from './ports.ts';
+import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
+import { EMPTY_STATE, type DeviceState, type EngineState } from './state.ts';
+import type { Turn } from './turn.ts';
+
+/** Every account is a virtual client from its first device on. */
+
+const USERNAME = /^[a-z0-9._-]{2,32}$/;
+
+export function isUsername(text: string): boolean {
+  return USERNAME.test(text);
+}
+
+export function isDeviceName(text: string): boolean {
+  const length = utf8(text).length;
+  return length > 0 && length <= MAX_DEVICE_NAME && text.trim() === text;
+}
+
+/** This browser's identity, made once. */
+export function newDevice(turn: Turn, deviceName: string): DeviceState {
+  const signing = EMULATION_SUITE.signatureKeyPair(turn.random(32));
+  return {
+    deviceId: turn.random(16),
+    deviceName,
+    deviceKeySeed: Secret.of('device_key_seed', turn.random(32)),
+    emulatorSignatureKey: signing.publicKey,
+    emulatorSigner: signing.privateKey,
+  };
+}
+
+/** Makes the device, the account key and the emulation group; the server is asked afterwards. */
+export async function createAccount(turn: Turn, username: string, deviceName: string): Promise<CommandProblem | undefined> {
+  if (turn.state.device !== undefined) return 'not-ready';
+  if (!isUsername(username)) return 'username-invalid';
+  if (!isDeviceName(deviceName)) return 'device-name-invalid';
+  const device = newDevice(turn, deviceName);
+  const accountKey = GROUP_SUITE.signatureKeyPair(turn.random(32));
+  const encryption = EMULATION_SUITE.deriveKeyPair(turn.random(32));
+  const leaf = await buildKeyPackageLeaf(
+    EMULATION_SUITE,
+    emulatorLeafTemplate(device),
+    encryption.publicKey,
+    lifetimeFrom(turn.now),
+    device.emulatorSigner,
+  );
+  const groupId = turn.random(16);
+  const created = createGroup(EMULATION_SUITE, {
+    groupId,
+    extensions: emulationGroupExtensions(unusedRecoveryKey(turn)),
+    leaf,
+    encryptionPrivateKey: Secret.of('encryption_private_key', encryption.privateKey),
+    useSafeExporter: true,
+    random: turn.random,
+  });
+  const emulationGroupInfo = await groupInfoOf(EMULATION_SUITE, created, device.emulatorSigner);
+  const { group, epoch } = enterEmulationEpoch(turn, created);
+  const epochId = toHex(epoch.epochId);
+  turn.update({
+    device,
+    creating: {
+      username,
+      signatureKey: accountKey.publicKey,
+      signer: accountKey.privateKey,
+      emulationGroupInfo,
+      authenticationKey: undefined,
+    },
+    emulation: {
+      groupId,
+      group,
+      position: 0,
+      currentEpochId: epochId,
+      epochs: new Map([[epochId, epoch]]),
+      floor: { epoch: 0n, by: group.ownLeaf, othersFrom: turn.now },
+      deviceNames: new Map([[toHex(device.emulatorSignatureKey), deviceName]]),
+      pending: undefined,
+      announceDevices: [],
+    },
+  });
+  return undefined;
+}
+
+/**
+ * An emulation group must name a recovery key (reading section 11). Until the person makes a phrase
+ * it is one whose entropy nobody keeps, so that nobody can join from outside.
+ */
+function unusedRecoveryKey(turn: Turn): Uint8Array {
+  const entropy = Secret.of('phrase_entropy', turn.random(32));
+  const { publicKey, seed } = deriveRecoveryKey(EMULATION_PROTOCOL, entropy);
+  entropy.wipe();
+  seed.wipe();
+  return publicKey;
+}
+
+/** The request that asks the server for the account; can be made again as often as needed. */
+export function accountRequest(state: EngineState): DeliveryCalls['create-account']['request'] | undefined {
+  const { device, creating, emulation } = state;
+  if (device === undefined || creating === undefined || emulation === undefined) return undefined;
+  const emulationGroupId = emulation.groupId;
+  const { username } = creating;
+  const deviceKey = deviceKeyOf(device);
+  const content = accountProofContent({ username, deviceId: device.deviceId, deviceKey, emulationGroupId });
+  const proof = ed25519.sign(content, creating.signer.reveal());
+  return {
+    username,
+    deviceId: device.deviceId,
+    deviceKey,
+    signatureKey: creating.signatureKey,
+    proof,
+    emulationGroupId,
+    emulationGroupInfo: creating.emulationGroupInfo,
+  };
+}
+
+/** Public key by which the server knows this device. */
+export function deviceKeyOf(device: DeviceState): Uint8Array {
+  return ed25519.getPublicKey(device.deviceKeySeed.reveal());
+}
+
+export function onServerDescribed(turn: Turn, answer: DeliveryAnswer<'describe-server'>): void {
+  const { creating } = turn.state;
+  if (creating === undefined || answer.outcome !== 'done') return;
+  turn.update({ creating: { ...creating, authenticationKey: answer.value.authenticationKey } });
+}
+
+/** The account is there, or it is not to be and everything made for it is forgotten. */
+export function onAccountAnswer(turn: Turn, answer: DeliveryAnswer<'create-account'>): void {
+  const { creating } = turn.state;
+  if (creating?.authenticationKey === undefined || answer.outcome === 'unreachable') return;
+  if (answer.outcome === 'done') {
+    const { accountId, keyVersion, binding, sequence } = answer.value;
+    turn.update({
+      creating: undefined,
+      account: {
+        accountId,
+        username: creating.username,
+        keyVersion,
+        binding,
+        signatureKey: creating.signatureKey,
+        signer: creating.signer,
+        authenticationKey: creating.authenticationKey,
+      },
+      cursor: { sequence, known: sequence },
+      contacts: new Map([[toHex(accountId), creating.username]]),
+    });
+    turn.outcome = { command: 'createAccount', problem: undefined };
+    return;
+  }
+  const { type, retryAfter } = answer.problem;
+  if (retryAfter !== undefined) return;
+  turn.spend([creating.signer, turn.device().deviceKeySeed, turn.device().emulatorSigner]);
+  turn.state = EMPTY_STATE;
+  turn.outcome = { command: 'createAccount', problem: type === 'username-taken' ? 'username-taken' : 'internal' };
+}

@@ -1,0 +1,330 @@
+import { equal, Secret, toHex } from '../bytes/index.ts';
+import {
+  applyCommit,
+  buildKeyPackage,
+  commit,
+  keyPackageRef,
+  open,
+  protectApplication,
+  type Extension,
+  type LeafNode,
+  type OpenedApplication,
+  type OpenedCommit,
+  type Proposal,
+} from '../mls/index.ts';
+import {
+  checkKeyPackageUpload,
+  decodeActionAad,
+  deriveEncryptionKeyPair,
+  deriveInitKeyPair,
+  encodeActionAad,
+  type VirtualClientAction,
+} from '../virtual-client/index.ts';
+import { decodeDeviceProfile, encodeDeviceProfile, paddingFor } from './content.ts';
+import { adoptEmulationGroup } from './emulation-epochs.ts';
+import { EngineError } from './errors.ts';
+import { encodeKeyPackage, lifetimeFrom } from './key-package-messages.ts';
+import { emulatorLeafCheck } from './leaf-check.ts';
+import { emulatorLeafTemplate } from './leaf-templates.ts';
+import type { CommitRouting, DeliveryAnswer, NewDevice, SequenceEntry, Submission } from './ports.ts';
+import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
+import type { EmulationState, OutstandingKeyPackage, PendingEmulationMessage } from './state.ts';
+import type { Turn } from './turn.ts';
+import { allocate, currentEpoch, evaluate, prepareLeaf } from './virtual-leaf.ts';
+
+/** This device's part in the emulation group: commits with virtual client actions, device profiles. */
+
+/** Refilled when no more than LOW are left, up to FULL: enough for a busy day, few enough to derive in a moment. */
+const KEY_PACKAGES_LOW = 6;
+const KEY_PACKAGES_FULL = 20;
+/** Other devices let the adder renew first, then wait this long and up to as much again, ms. */
+const OTHERS_RENEW_AFTER = 20_000;
+
+/**
+ * Whether this device should announce new KeyPackages now: the first in the roster does when few are
+ * left, the others when none is, so that not all commit at once.
+ */
+export function needsKeyPackages(emulation: EmulationState, outstanding: number): boolean {
+  const epoch = emulation.epochs.get(emulation.currentEpochId);
+  const first = epoch?.roster[0]?.emulatorLeaf === emulation.group.ownLeaf;
+  return outstanding <= (first ? KEY_PACKAGES_LOW : 0);
+}
+
+/** Draft section 5.5.1: a commit that announces KeyPackages; they are uploaded when it has come back. */
+export async function prepareKeyPackages(turn: Turn): Promise<void> {
+  const { epochId } = currentEpoch(turn);
+  const made: { outstanding: OutstandingKeyPackage; keyPackage: Uint8Array }[] = [];
+  for (let i = turn.state.keyPackages.size; i < KEY_PACKAGES_FULL; i++) made.push(await makeKeyPackage(turn));
+  await prepareCommit(turn, {
+    purpose: 'key-packages',
+    proposals: [],
+    action: {
+      type: 'key_package_upload',
+      epochId,
+      keyPackages: made.map(({ outstanding: { keyPackageRef: ref, operation } }) => ({ keyPackageRef: ref, random: operation.random })),
+    },
+    keyPackages: made.map(({ outstanding }) => outstanding),
+    welcomeExtensions: [],
+    newDevice: undefined,
+  });
+  turn.update({
+    uploads: { keyPackages: made.map(({ outstanding, keyPackage }) => ({ keyPackageRef: outstanding.keyPackageRef, keyPackage })) },
+  });
+}
+
+async function makeKeyPackage(turn: Turn): Promise<{ outstanding: OutstandingKeyPackage; keyPackage: Uint8Array }> {
+  const operation = allocate(turn);
+  const { template, encryptionKey } = prepareLeaf(turn, operation, GROUP_SUITE);
+  const init = deriveInitKeyPair(EMULATION_PROTOCOL, operation, GROUP_SUITE);
+  init.privateKey.wipe();
+  const keyPackage = await buildKeyPackage(
+    GROUP_SUITE,
+    { leaf: template, encryptionKey, initKey: init.publicKey, lifetime: lifetimeFrom(turn.now), extensions: [] },
+    turn.account().signer,
+  );
+  const outstanding = { keyPackageRef: keyPackageRef(GROUP_SUITE, keyPackage), operation, announcedAt: 0 };
+  return { outstanding, keyPackage: encodeKeyPackage(keyPackage) };
+}
+
+export interface EmulationCommit {
+  readonly purpose: PendingEmulationMessage['purpose'];
+  readonly proposals: readonly Proposal[];
+  readonly action: VirtualClientAction | undefined;
+  readonly keyPackages: readonly OutstandingKeyPackage[];
+  readonly welcomeExtensions: readonly Extension[];
+  readonly newDevice: NewDevice | undefined;
+}
+
+/** Every commit of the emulation group has a path with fresh keys (reading section 7). */
+export async function prepareCommit(turn: Turn, what: EmulationCommit): Promise<void> {
+  const device = turn.device();
+  const { group, groupId } = turn.emulation();
+  const encryption = EMULATION_SUITE.deriveKeyPair(turn.random(EMULATION_SUITE.nh));
+  const encryptionPrivateKey = Secret.of('encryption_private_key', encryption.privateKey);
+  const pathSecret = Secret.of('path_secret', turn.random(EMULATION_SUITE.nh));
+  const { next, value, spent } = await commit(EMULATION_SUITE, group, {
+    signer: device.emulatorSigner,
+    proposals: what.proposals,
+    references: 'none',
+    path: { leaf: emulatorLeafTemplate(device), own: { encryptionPrivateKey, pathSecret } },
+    wireFormat: 'private',
+    authenticatedData: encodeActionAad(EMULATION_PROTOCOL, what.action),
+    guard: () => turn.random(4),
+    welcomeExtensions: what.welcomeExtensions,
+    random: turn.random,
+    checkLeaf: emulatorLeafCheck,
+  });
+  turn.spend(spent);
+  const routing: CommitRouting = {
+    adds: [],
+    removes: [],
+    welcome: value.welcome === undefined ? undefined : { message: value.welcome, uses: [] },
+    groupInfo: value.groupInfo,
+    announces: what.keyPackages.map(({ keyPackageRef: ref }) => ref),
+    newDevice: what.newDevice,
+  };
+  turn.updateEmulation({
+    group: next,
+    pending: {
+      purpose: what.purpose,
+      submission: {
+        groupId,
+        messageId: turn.random(16),
+        kind: 'commit',
+        epoch: Number(group.context.epoch),
+        message: value.message,
+        generation: undefined,
+        fence: undefined,
+        commit: routing,
+      },
+      encryptionPrivateKey,
+      pathSecret,
+      keyPackages: what.keyPackages,
+      accepted: false,
+    },
+  });
+}
+
+/** Tells the siblings a device's name. */
+export async function prepareDeviceProfile(turn: Turn): Promise<void> {
+  const { group, groupId, announceDevices } = turn.emulation();
+  const [profile] = announceDevices;
+  if (profile === undefined) return;
+  const content = encodeDeviceProfile(profile);
+  const { next, value, spent } = await protectApplication(EMULATION_SUITE, group, content, {
+    signer: turn.device().emulatorSigner,
+    authenticatedData: encodeActionAad(EMULATION_PROTOCOL, undefined),
+    padding: paddingFor(content.length),
+    guard: () => turn.random(4),
+  });
+  turn.spend(spent);
+  turn.updateEmulation({
+    group: next,
+    pending: {
+      purpose: 'device-profile',
+      submission: {
+        groupId,
+        messageId: turn.random(16),
+        kind: 'application',
+        epoch: Number(group.context.epoch),
+        message: value.message,
+        generation: undefined,
+        fence: undefined,
+        commit: undefined,
+      },
+      encryptionPrivateKey: undefined,
+      pathSecret: undefined,
+      keyPackages: [],
+      accepted: false,
+    },
+  });
+}
+
+/** The server's answer to the pending message. Accepted ones stay until they come back in the log. */
+export function onEmulationAnswer(turn: Turn, sent: Submission, answer: DeliveryAnswer<'submit'>): void {
+  const { pending } = turn.emulation();
+  if (pending === undefined || !equal(pending.submission.message, sent.message) || answer.outcome === 'unreachable') return;
+  if (answer.outcome === 'done') {
+    turn.updateEmulation({ pending: { ...pending, accepted: true } });
+    return;
+  }
+  if (answer.problem.retryAfter !== undefined) return;
+  turn.behind = true;
+  dropPending(turn, pending);
+}
+
+/** Burns what the pending message used up; whoever wanted it makes it anew. */
+export function dropPending(turn: Turn, pending: PendingEmulationMessage): void {
+  turn.spend(secretsOf(pending));
+  turn.spend(pending.keyPackages.map(({ operation }) => operation.operationSecret));
+  turn.updateEmulation({ pending: undefined });
+  if (pending.purpose === 'key-packages') turn.update({ uploads: undefined });
+}
+
+function secretsOf(pending: PendingEmulationMessage): Secret<string>[] {
+  return [pending.encryptionPrivateKey, pending.pathSecret].filter((secret) => secret !== undefined);
+}
+
+/** One entry of the emulation group's log, from whichever device. */
+export async function followEmulationEntry(turn: Turn, entry: SequenceEntry): Promise<void> {
+  const { group, position } = turn.emulation();
+  if (entry.position <= position) return;
+  if (entry.position !== position + 1) throw new EngineError('out-of-order');
+  const pending = turn.emulation().pending;
+  const own = pending !== undefined && entry.messageId !== undefined && equal(pending.submission.messageId, entry.messageId);
+  const opened = await open(EMULATION_SUITE, group, entry.message);
+  if (opened.value.kind !== entry.kind) throw new EngineError('wrong-kind');
+  turn.spend(opened.spent);
+  turn.updateEmulation({ group: opened.next, position: entry.position });
+  if (opened.value.kind === 'commit') await followCommit(turn, entry, opened.value, own ? pending : undefined);
+  else if (opened.value.kind === 'application') followApplication(turn, opened.value);
+  else throw new EngineError('wrong-kind');
+  if (own) finishPending(turn, pending);
+  else if (pending !== undefined && opened.value.kind === 'commit') {
+    // The epoch is over, and ours did not come before its end: the server has refused it, or will.
+    dropPending(turn, pending);
+  }
+}
+
+function finishPending(turn: Turn, pending: PendingEmulationMessage): void {
+  turn.spend(secretsOf(pending));
+  const { announceDevices } = turn.emulation();
+  turn.updateEmulation({
+    pending: undefined,
+    announceDevices: pending.purpose === 'device-profile' ? announceDevices.slice(1) : announceDevices,
+  });
+}
+
+async function followCommit(
+  turn: Turn,
+  entry: SequenceEntry,
+  opened: OpenedCommit,
+  own: PendingEmulationMessage | undefined,
+): Promise<void> {
+  const before = currentEpoch(turn);
+  const action = decodeActionAad(EMULATION_PROTOCOL, opened.authenticatedData);
+  if (opened.sender.senderType !== 'member') throw new EngineError('unexpected-sender');
+  const emulatorLeaf = opened.sender.leafIndex;
+  if (own === undefined && emulatorLeaf === turn.emulation().group.ownLeaf) throw new EngineError('unexpected-sender');
+  if (action?.type === 'external_join') throw new EngineError('bad-action');
+  if (action !== undefined && own === undefined) checkKeyPackageUpload(EMULATION_PROTOCOL, before, emulatorLeaf, action);
+  const ownPath =
+    own?.encryptionPrivateKey !== undefined && own.pathSecret !== undefined
+      ? { encryptionPrivateKey: own.encryptionPrivateKey, pathSecret: own.pathSecret }
+      : undefined;
+  const applied = await applyCommit(EMULATION_SUITE, turn.emulation().group, opened, {
+    ...(ownPath === undefined ? {} : { ownPath }),
+    checkLeaf: emulatorLeafCheck,
+  });
+  const effects = applied.value;
+  if (action !== undefined && (effects.added.length > 0 || effects.removed.length > 0)) throw new EngineError('bad-action');
+  turn.spend(applied.spent);
+  if (effects.removedSelf) {
+    turn.update({ unlinked: true });
+    return;
+  }
+  if (action !== undefined) {
+    announce(turn, entry.acceptedAt, own?.keyPackages ?? evaluated(turn, emulatorLeaf, action));
+  }
+  const epoch = adoptEmulationGroup(turn, applied.next);
+  if (effects.added.length > 0 || effects.removed.length > 0) {
+    turn.updateEmulation({ floor: { epoch: epoch.epoch, by: emulatorLeaf, othersFrom: othersFrom(turn) } });
+  }
+  nameAddedDevices(
+    turn,
+    effects.added.map(({ leaf }) => leaf),
+    emulatorLeaf,
+  );
+}
+
+/** At least OTHERS_RENEW_AFTER from now, at most twice that. */
+function othersFrom(turn: Turn): number {
+  const [a, b] = turn.random(2);
+  return turn.now + OTHERS_RENEW_AFTER + Math.floor(((a! * 256 + b!) / 65_536) * OTHERS_RENEW_AFTER);
+}
+
+function evaluated(
+  turn: Turn,
+  emulatorLeaf: number,
+  action: Extract<VirtualClientAction, { type: 'key_package_upload' }>,
+): OutstandingKeyPackage[] {
+  return action.keyPackages.map(({ keyPackageRef: ref, random }) => ({
+    keyPackageRef: ref,
+    operation: evaluate(turn, currentEpoch(turn), emulatorLeaf, random),
+    announcedAt: 0,
+  }));
+}
+
+function announce(turn: Turn, at: number, announced: readonly OutstandingKeyPackage[]): void {
+  const keyPackages = new Map(turn.state.keyPackages);
+  for (const keyPackage of announced) keyPackages.set(toHex(keyPackage.keyPackageRef), { ...keyPackage, announcedAt: at });
+  turn.update({ keyPackages });
+}
+
+function nameAddedDevices(turn: Turn, added: readonly LeafNode[], by: number): void {
+  for (const leaf of added) {
+    const name = turn.emulation().deviceNames.get(toHex(leaf.signaturePublicKey));
+    turn.notice('device-linked', name ?? '');
+    if (by === turn.emulation().group.ownLeaf && name !== undefined) {
+      turn.updateEmulation({ announceDevices: [...turn.emulation().announceDevices, { signatureKey: leaf.signaturePublicKey, name }] });
+    }
+  }
+}
+
+function followApplication(turn: Turn, opened: OpenedApplication): void {
+  const profile = decodeDeviceProfile(opened.applicationData);
+  const { roster } = currentEpoch(turn);
+  if (!roster.some(({ signatureKey }) => equal(signatureKey, profile.signatureKey))) throw new EngineError('bad-content');
+  turn.updateEmulation({ deviceNames: new Map(turn.emulation().deviceNames).set(toHex(profile.signatureKey), profile.name) });
+}
+
+/** Private keys of a KeyPackage that a Welcome uses. */
+export function keyPackageKeys({ operation }: OutstandingKeyPackage): {
+  init: ReturnType<typeof deriveInitKeyPair>;
+  encryption: ReturnType<typeof deriveEncryptionKeyPair>;
+} {
+  return {
+    init: deriveInitKeyPair(EMULATION_PROTOCOL, operation, GROUP_SUITE),
+    encryption: deriveEncryptionKeyPair(EMULATION_PROTOCOL, operation, GROUP_SUITE),
+  };
+}

@@ -1,0 +1,273 @@
+import { equal, toHex } from '../bytes/index.ts';
+import {
+  applyCommit,
+  joinByWelcome,
+  joinFromEpochZero,
+  keepProposal,
+  leafAt,
+  open,
+  readGroupInfo,
+  type CommitEffects,
+  type GroupState,
+  type Opened,
+  type OpenedApplication,
+  type OpenedCommit,
+} from '../mls/index.ts';
+import { deriveGroupCreationSecret, type GuardKey, type LiveLeaf, type Operation } from '../virtual-client/index.ts';
+import { decodeText } from './content.ts';
+import { newConversation, summaryOf } from './conversation.ts';
+import { keyPackageKeys } from './emulation-group.ts';
+import { EngineError } from './errors.ts';
+import { accountOf, virtualLeafCheck } from './leaf-check.ts';
+import type { SequenceEntry } from './ports.ts';
+import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
+import { finishItem, isOurs, requeueDead } from './sending.ts';
+import type { Conversation, StoredMessage, WorkItem } from './state.ts';
+import type { Turn } from './turn.ts';
+import { attribute, becomeActive, currentGuardKey, followOwnLeaf, pathSecrets, type Attribution } from './virtual-leaf.ts';
+
+/** One entry of a conversation's log, whoever of the account or of the others sent it. */
+export async function followGroupEntry(turn: Turn, entry: SequenceEntry): Promise<void> {
+  if (entry.kind === 'creation') return followCreation(turn, entry);
+  if (entry.kind === 'welcome') return followWelcome(turn, entry);
+  return followMessage(turn, entry);
+}
+
+/** Reading section 13: a group that this device or a sibling made; both derive its epoch 0 alike. */
+async function followCreation(turn: Turn, entry: SequenceEntry): Promise<void> {
+  const known = turn.state.conversations.get(toHex(entry.groupId));
+  if (known !== undefined && known.position >= 0) throw new EngineError('group-exists');
+  if (entry.position !== 0) throw new EngineError('out-of-order');
+  const { context, leaves } = readGroupInfo(GROUP_SUITE, entry.message);
+  const [leaf] = leaves;
+  if (leaf === undefined || leaves.length !== 1 || !equal(context.groupId, entry.groupId)) throw new EngineError('bad-creation');
+  const { operation, own } = followOwnLeaf(turn, leaf, GROUP_SUITE, { active: undefined, operations: known?.operations ?? [] });
+  const epochSecret = deriveGroupCreationSecret(EMULATION_PROTOCOL, operation, GROUP_SUITE);
+  turn.spend([...pathSecrets(own), epochSecret]);
+  const group = await joinFromEpochZero(GROUP_SUITE, entry.message, {
+    encryptionPrivateKey: own.encryptionPrivateKey,
+    epochSecret,
+    checkLeaf: virtualLeafCheck(turn.account().authenticationKey),
+  });
+  if (!equal(accountOf(leaf), turn.account().accountId)) throw new EngineError('wrong-credential');
+  enter(turn, entry, group, operation);
+}
+
+/** Draft section 5.5.1: a Welcome through a KeyPackage of any device of the account. */
+async function followWelcome(turn: Turn, entry: SequenceEntry): Promise<void> {
+  const ref = entry.keyPackageRef === undefined ? undefined : toHex(entry.keyPackageRef);
+  const keyPackage = ref === undefined ? undefined : turn.state.keyPackages.get(ref);
+  if (ref === undefined || keyPackage === undefined) throw new EngineError('unknown-key-package');
+  const known = turn.state.conversations.get(toHex(entry.groupId));
+  if (known?.state === 'member') throw new EngineError('group-exists');
+  const { init, encryption } = keyPackageKeys(keyPackage);
+  const { state: group } = await joinByWelcome(GROUP_SUITE, entry.message, {
+    keyPackageRef: keyPackage.keyPackageRef,
+    initPrivateKey: init.privateKey,
+    encryptionPrivateKey: encryption.privateKey,
+    checkLeaf: virtualLeafCheck(turn.account().authenticationKey),
+    useSafeExporter: false,
+  });
+  if (!equal(group.context.groupId, entry.groupId)) throw new EngineError('malformed-entry');
+  if (!equal(accountOf(leafAt(group, group.ownLeaf)), turn.account().accountId)) throw new EngineError('wrong-credential');
+  const keyPackages = new Map(turn.state.keyPackages);
+  keyPackages.delete(ref);
+  turn.update({ keyPackages });
+  turn.spend([init.privateKey, encryption.privateKey]);
+  enter(turn, entry, group, keyPackage.operation);
+  record(turn, entry, { kind: 'event', text: 'joined', sender: turn.account().accountId });
+}
+
+/** The virtual client is in the group now, by `operation`'s leaf. */
+function enter(turn: Turn, entry: SequenceEntry, group: GroupState, operation: Operation): void {
+  const id = toHex(entry.groupId);
+  const known = turn.state.conversations.get(id);
+  const base = known ?? newConversation(entry.groupId, entry.acceptedAt);
+  turn.setGroup(id, group);
+  turn.setConversation({
+    ...base,
+    ...summaryOf(group),
+    state: 'member',
+    position: entry.position,
+    leaf: becomeActive(turn, operation, GROUP_SUITE),
+    pastLeaves: [],
+    operations: base.operations.filter((kept) => !sameOperation(kept, operation)),
+    hold: undefined,
+  });
+  finishItem(turn, id, entry);
+}
+
+async function followMessage(turn: Turn, entry: SequenceEntry): Promise<void> {
+  const id = toHex(entry.groupId);
+  const conversation = turn.conversation(id);
+  if (entry.position <= conversation.position) return;
+  if (conversation.state !== 'member') throw new EngineError('unknown-group');
+  if (entry.position !== conversation.position + 1) throw new EngineError('out-of-order');
+  turn.updateConversation(id, { position: entry.position });
+  const opened = await open(GROUP_SUITE, turn.group(id), entry.message);
+  if (opened.value.kind !== entry.kind) throw new EngineError('wrong-kind');
+  turn.spend(opened.spent);
+  turn.setGroup(id, opened.next);
+  const from = senderOf(turn, conversation, opened.value, entry);
+  switch (opened.value.kind) {
+    case 'application':
+      followApplication(turn, entry, opened.value, from);
+      break;
+    case 'proposal':
+      turn.setGroup(
+        id,
+        await keepProposal(GROUP_SUITE, turn.group(id), opened.value, { checkLeaf: virtualLeafCheck(turn.account().authenticationKey) }),
+      );
+      break;
+    case 'commit':
+      await followCommit(turn, entry, opened.value, from);
+      break;
+  }
+  finishItem(turn, id, entry);
+}
+
+interface Sender {
+  readonly accountId: Uint8Array;
+  /** Of our own virtual client. */
+  readonly ours: boolean;
+  readonly device: Attribution | undefined;
+  readonly alarm: boolean;
+}
+
+/** Who sent it, and if it was our own virtual client, which device (draft section 5.8). */
+function senderOf(turn: Turn, conversation: Conversation, opened: Opened, entry: SequenceEntry): Sender {
+  if (opened.senderLeaf === undefined) throw new EngineError('unexpected-sender');
+  const accountId = accountOf(opened.senderLeaf);
+  if (!opened.sentByOwnLeaf) return { accountId, ours: false, device: undefined, alarm: false };
+  const key = guardKeyAt(turn, conversation, opened.epoch);
+  const { protection } = opened;
+  if (key === undefined || protection === undefined) {
+    return { accountId, ours: true, device: { name: '', known: false, own: false }, alarm: false };
+  }
+  const device = attribute(turn, key, protection.keyScheduleNonce, protection.reuseGuard);
+  const alarm = device.own && !isOurs(conversation, entry);
+  if (alarm) turn.notice('cloned-device', conversation.title);
+  if (!device.known) turn.notice('unknown-device', conversation.title);
+  return { accountId, ours: true, device, alarm };
+}
+
+function guardKeyAt(turn: Turn, conversation: Conversation, groupEpoch: bigint): GuardKey | undefined {
+  const past = conversation.pastLeaves.find((leaf) => leaf.groupEpoch === groupEpoch);
+  return past?.guardKey ?? currentGuardKey(turn, conversation);
+}
+
+function followApplication(turn: Turn, entry: SequenceEntry, opened: OpenedApplication, from: Sender): void {
+  const text = decodeText(opened.applicationData);
+  const common = { sender: from.accountId, device: from.device, alarm: from.alarm };
+  record(turn, entry, text === undefined ? { kind: 'event', text: 'unreadable', ...common } : { kind: 'text', text, ...common });
+}
+
+async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedCommit, from: Sender): Promise<void> {
+  const id = toHex(entry.groupId);
+  const before = turn.conversation(id);
+  const previous = turn.group(id);
+  const checkLeaf = virtualLeafCheck(turn.account().authenticationKey);
+  const leaf = opened.sentByOwnLeaf ? opened.pathLeaf : undefined;
+  const followed = leaf && followOwnLeaf(turn, leaf, GROUP_SUITE, { active: before.leaf, operations: before.operations });
+  const applied = await applyCommit(GROUP_SUITE, previous, opened, { ...(followed && { ownPath: followed.own }), checkLeaf });
+  turn.spend(applied.spent);
+  if (followed !== undefined) turn.spend(pathSecrets(followed.own));
+  const effects = applied.value;
+  if (effects.removedSelf) {
+    leave(turn, id);
+    recordEffects(turn, entry, effects, from);
+    return;
+  }
+  const group = applied.next;
+  turn.setGroup(id, group);
+  const guardKey = currentGuardKey(turn, before);
+  const ended = guardKey === undefined ? [] : [{ groupEpoch: previous.context.epoch, guardKey }];
+  const kept = new Set(group.pastEpochs.map((past) => past.context.epoch));
+  const pastLeaves = [...ended, ...before.pastLeaves];
+  const leafNow = followed === undefined ? before.leaf : becomeActive(turn, followed.operation, GROUP_SUITE);
+  const next = turn.updateConversation(id, {
+    ...(effects.added.length + effects.removed.length > 0 && summaryOf(group)),
+    leaf: leafNow,
+    pastLeaves: pastLeaves.filter(({ groupEpoch }) => kept.has(groupEpoch)),
+    operations: [],
+  });
+  // Whatever else was made in the epoch that has ended is dead.
+  turn.spend(
+    before.operations
+      .filter((kept) => followed === undefined || !sameOperation(kept, followed.operation))
+      .map(({ operationSecret }) => operationSecret),
+  );
+  wipeDroppedLeaves(turn, before, next);
+  requeueDead(turn, id, entry);
+  recordEffects(turn, entry, effects, from);
+}
+
+/** Leaf secrets that nothing of the conversation refers to any more. */
+function wipeDroppedLeaves(turn: Turn, before: Conversation, after: Conversation): void {
+  const used = new Set([after.leaf?.leafNodeSecret, ...after.pastLeaves.map(({ guardKey }) => guardKey.leafNodeSecret)]);
+  for (const secret of leafNodeSecrets(before)) if (!used.has(secret)) turn.spend([secret]);
+  if (before.leaf !== undefined && before.leaf !== after.leaf) turn.spend([before.leaf.encryptionPrivateKey]);
+}
+
+function leafNodeSecrets({ leaf, pastLeaves }: Conversation): LiveLeaf['leafNodeSecret'][] {
+  return [...(leaf === undefined ? [] : [leaf.leafNodeSecret]), ...pastLeaves.map(({ guardKey }) => guardKey.leafNodeSecret)];
+}
+
+/** We are out of the group: nothing of it can be read or sent from now on; what was said stays. */
+function leave(turn: Turn, id: string): void {
+  const before = turn.conversation(id);
+  turn.spend(before.operations.map(({ operationSecret }) => operationSecret));
+  const after = turn.updateConversation(id, {
+    state: 'left',
+    leaf: undefined,
+    pastLeaves: [],
+    operations: [],
+    queue: unsentTexts(before),
+    claim: undefined,
+    pending: undefined,
+    awaitingEcho: [],
+    hold: undefined,
+  });
+  wipeDroppedLeaves(turn, before, after);
+  turn.setGroup(id, undefined);
+}
+
+/** What was written and can no longer be sent stays on screen, marked. */
+function unsentTexts({ pending, queue }: Conversation): WorkItem[] {
+  const items = [...(pending === undefined ? [] : [pending.item]), ...queue];
+  return items.flatMap((item) => (item.kind === 'text' ? [{ ...item, problem: 'not-a-member' }] : []));
+}
+
+function recordEffects(turn: Turn, entry: SequenceEntry, effects: CommitEffects, from: Sender): void {
+  const common = { sender: from.accountId, device: from.device, alarm: from.alarm };
+  const added = effects.added.map(({ leaf }) => accountOf(leaf));
+  const removed = effects.removed.map(({ leaf }) => accountOf(leaf));
+  if (added.length === 0 && removed.length === 0) return;
+  record(turn, entry, { kind: 'event', text: 'members', ...common, added, removed });
+}
+
+type Line = Pick<StoredMessage, 'kind' | 'text' | 'sender'> & Partial<StoredMessage>;
+
+/** Puts one line into the conversation's history. */
+function record(turn: Turn, entry: SequenceEntry, line: Line): void {
+  const id = toHex(entry.groupId);
+  const conversation = turn.conversation(id);
+  const message: StoredMessage = {
+    position: entry.position,
+    messageKey: entry.messageId === undefined ? `at-${entry.position}` : toHex(entry.messageId),
+    device: undefined,
+    alarm: false,
+    at: entry.acceptedAt,
+    added: [],
+    removed: [],
+    ...line,
+  };
+  const own = line.sender !== undefined && equal(line.sender, turn.account().accountId);
+  turn.lines.push({ conversationId: id, message });
+  if (!own && line.kind === 'text') turn.notifications.push({ conversationId: id, message });
+  turn.updateConversation(id, { last: message, unread: conversation.unread + (own || line.kind !== 'text' ? 0 : 1) });
+}
+
+function sameOperation(a: Operation, b: Operation): boolean {
+  return a.emulatorLeaf === b.emulatorLeaf && equal(a.epochId, b.epochId) && equal(a.random, b.random);
+}

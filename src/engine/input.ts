@@ -1,0 +1,37 @@
+import type { Command } from './command.ts';
+import type { DeliveryAnswer, DeliveryCall, DeliveryCalls, SequenceEntry } from './ports.ts';
+
+/** What the engine is asked to step over. */
+export type Input =
+  | { readonly type: 'command'; readonly command: Command }
+  /** A slice of the account's sequence, in order; `last` is the newest number that the server names. */
+  | { readonly type: 'entries'; readonly entries: readonly SequenceEntry[]; readonly last: number }
+  | { readonly type: 'prepare'; readonly what: Preparation }
+  | AnswerInput
+  /** The server says that it does not know this device any more. */
+  | { readonly type: 'unlinked' };
+
+/** Work that the state calls for and that makes bytes, or changes what is planned. */
+export type Preparation =
+  | { readonly kind: 'key-packages' }
+  | { readonly kind: 'add-device' }
+  | { readonly kind: 'device-profile' }
+  | { readonly kind: 'claim'; readonly conversationId: string }
+  | { readonly kind: 'message'; readonly conversationId: string }
+  | { readonly kind: 'renewal'; readonly conversationId: string }
+  | { readonly kind: 'link-expiry' };
+
+/** Requests whose answers change the state. */
+export type EngineCall = Exclude<DeliveryCall, 'find-account' | 'fetch-sequence' | 'fetch-group' | 'put-blob' | 'fetch-blob'>;
+
+/** One request with its answer. */
+export type AnswerInput = {
+  [Call in EngineCall]: {
+    readonly type: 'answer';
+    readonly call: Call;
+    readonly request: DeliveryCalls[Call]['request'];
+    readonly answer: DeliveryAnswer<Call>;
+    /** Of submissions and claims: whose. Undefined for the emulation group's. */
+    readonly conversationId: string | undefined;
+  };
+}[EngineCall];

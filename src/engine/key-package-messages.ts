@@ -1,0 +1,24 @@
+import { decodeExact, mlsMessageCodec, type KeyPackage, type Lifetime } from '../mls/index.ts';
+import { DecodeError } from '../wire/index.ts';
+import { KEY_PACKAGE_LIFETIME } from './retention.ts';
+
+/** KeyPackages travel as MLSMessages (RFC 9420 section 6). */
+export function encodeKeyPackage(keyPackage: KeyPackage): Uint8Array {
+  return mlsMessageCodec.encode({ version: 'mls10', wireformat: 'mls_key_package', keyPackage });
+}
+
+/** @throws DecodeError */
+export function decodeKeyPackage(bytes: Uint8Array): KeyPackage {
+  const message = decodeExact(mlsMessageCodec, bytes);
+  if (message.wireformat !== 'mls_key_package') throw new DecodeError('invalid-value', 'not a KeyPackage');
+  return message.keyPackage;
+}
+
+/** Clocks of others may be behind ours by this much, s. */
+const CLOCK_SKEW = 60 * 60;
+
+/** As long as its secrets are kept, from a little before `now` (ms); in seconds, as RFC 9420 has it. */
+export function lifetimeFrom(now: number): Lifetime {
+  const seconds = Math.floor(now / 1000);
+  return { notBefore: BigInt(seconds - CLOCK_SKEW), notAfter: BigInt(seconds + KEY_PACKAGE_LIFETIME / 1000) };
+}

@@ -1,0 +1,216 @@
+import { equal, toHex } from '../bytes/index.ts';
+import { decodeGroupTransfer, encodeGroupTransfer, getComponent, joinByWelcome, keyPackageRef, type GroupState } from '../mls/index.ts';
+import {
+  decodeAccountBinding,
+  decodeGuardKey,
+  decodeNewEmulatorClientState,
+  encodeGuardKey,
+  encodeNewEmulatorClientState,
+  verifyAccountBinding,
+  type HigherLevelGroupState,
+} from '../virtual-client/index.ts';
+import { enterEmulationEpoch } from './emulation-epochs.ts';
+import { prepareCommit } from './emulation-group.ts';
+import { EngineError } from './errors.ts';
+import { newConversation, summaryOf } from './conversation.ts';
+import { decodeKeyPackage } from './key-package-messages.ts';
+import { emulatorLeafCheck } from './leaf-check.ts';
+import { components } from './leaf-templates.ts';
+import { decodeLinkAnswer } from './link-code.ts';
+import { mailboxOf, requestOf } from './linking.ts';
+import { COMPONENTS, EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
+import { decodeRecord, encodeRecord } from './record-codec.ts';
+import { NeedGroups, type AdderLink, type Conversation, type EngineState, type NewDeviceLink } from './state.ts';
+import type { Turn } from './turn.ts';
+
+/** State transfer to a device that is being linked (draft sections 4.1 and 5.4, reading section 10). */
+
+/** What the newcomer needs and the draft's struct has no place for. */
+interface ApplicationData {
+  readonly accountId: Uint8Array;
+  readonly username: string;
+  readonly binding: Uint8Array;
+  readonly authenticationKey: Uint8Array;
+  /** Emulation log up to which the state goes; the commit that adds the newcomer is the next. */
+  readonly emulationPosition: number;
+  readonly deviceNames: ReadonlyMap<string, string>;
+  readonly contacts: ReadonlyMap<string, string>;
+  readonly announcedAt: ReadonlyMap<string, number>;
+}
+
+/** What `group_state` holds: the MLS state and the guard keys of its kept past epochs. */
+interface GroupTransfer {
+  readonly group: Uint8Array;
+  readonly startedAt: number;
+  readonly pastLeaves: readonly { readonly groupEpoch: bigint; readonly guardKey: Uint8Array }[];
+}
+
+/** No Add while an own group creation is on its way (reading section 10): the newcomer could not follow it. */
+export function canAddDevice(state: EngineState): boolean {
+  return [...state.conversations.values()].every(
+    ({ pending, awaitingEcho }) =>
+      ![...awaitingEcho, ...(pending === undefined ? [] : [pending])].some(({ item }) => item.kind === 'create'),
+  );
+}
+
+/** The commit that adds the linked device, with everything that this device holds inside its Welcome. */
+export async function prepareAddDevice(turn: Turn, link: AdderLink): Promise<void> {
+  const request = requestOf(link);
+  const keyPackage = decodeKeyPackage(request.keyPackage);
+  const emulation = turn.emulation();
+  turn.updateEmulation({
+    deviceNames: new Map(emulation.deviceNames).set(toHex(keyPackage.leafNode.signaturePublicKey), request.deviceName),
+  });
+  const state = exportState(turn.state);
+  await prepareCommit(turn, {
+    purpose: 'add-device',
+    proposals: [{ proposalType: 'add', add: { keyPackage } }],
+    action: undefined,
+    keyPackages: [],
+    welcomeExtensions: components([[COMPONENTS.newEmulatorClientState, state]]),
+    newDevice: {
+      deviceId: request.deviceId,
+      deviceKey: request.deviceKey,
+      linkId: mailboxOf(link).linkId,
+      coversPosition: emulation.position,
+    },
+  });
+  state.fill(0);
+}
+
+/** @throws NeedGroups when a conversation's MLS state is not in memory */
+function exportState(state: EngineState): Uint8Array {
+  const { account, emulation } = state;
+  if (account === undefined || emulation === undefined) throw new EngineError('not-ready');
+  const members = [...state.conversations].filter(([, conversation]) => conversation.state === 'member');
+  const missing = members.filter(([id]) => !state.groups.has(id)).map(([id]) => id);
+  if (missing.length > 0) throw new NeedGroups(missing);
+  const application: ApplicationData = {
+    accountId: account.accountId,
+    username: account.username,
+    binding: account.binding,
+    authenticationKey: account.authenticationKey,
+    emulationPosition: emulation.position,
+    deviceNames: emulation.deviceNames,
+    contacts: state.contacts,
+    announcedAt: new Map([...state.keyPackages].map(([ref, { announcedAt }]) => [ref, announcedAt])),
+  };
+  return encodeNewEmulatorClientState({
+    sequence: BigInt(state.cursor.sequence),
+    signingKeys: [{ keyVersion: account.keyVersion, signaturePrivateKey: account.signer }],
+    activeKeyPackages: [...state.keyPackages.values()],
+    pastEmulationEpochs: [...emulation.epochs.values()],
+    higherLevelGroups: members.map(([id, conversation]) => exportGroup(conversation, state.groups.get(id)!)),
+    applicationData: encodeRecord(application),
+  });
+}
+
+function exportGroup(conversation: Conversation, group: GroupState): HigherLevelGroupState {
+  if (conversation.leaf === undefined) throw new EngineError('not-ready');
+  const transfer: GroupTransfer = {
+    group: encodeGroupTransfer(group),
+    startedAt: conversation.startedAt,
+    pastLeaves: conversation.pastLeaves.map(({ groupEpoch, guardKey }) => ({
+      groupEpoch,
+      guardKey: encodeGuardKey({ ...guardKey, ownEmulatorLeaf: undefined }),
+    })),
+  };
+  return {
+    type: 'state_transfer',
+    groupId: conversation.groupId,
+    logPosition: BigInt(conversation.position),
+    groupState: encodeRecord(transfer),
+    leaf: conversation.leaf,
+    pendingOperations: conversation.operations,
+  };
+}
+
+/** New device: joins the emulation group by the Welcome and takes over what it brings. @throws on anything that does not fit */
+export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint8Array): Promise<void> {
+  if (link.answer === undefined) throw new EngineError('not-ready');
+  const answer = decodeLinkAnswer(link.answer);
+  const device = turn.device();
+  const joined = await joinByWelcome(EMULATION_SUITE, welcome, {
+    keyPackageRef: keyPackageRef(EMULATION_SUITE, decodeKeyPackage(link.keyPackage)),
+    initPrivateKey: link.initPrivateKey,
+    encryptionPrivateKey: link.encryptionPrivateKey,
+    checkLeaf: emulatorLeafCheck,
+    useSafeExporter: true,
+  });
+  if (!equal(joined.state.context.groupId, answer.emulationGroupId)) throw new EngineError('bad-onboarding-state');
+  const component = getComponent(joined.groupInfoExtensions, COMPONENTS.newEmulatorClientState);
+  if (component === undefined) throw new EngineError('bad-onboarding-state');
+  const told = decodeNewEmulatorClientState(EMULATION_PROTOCOL, component);
+  component.fill(0);
+  const application = decodeRecord<ApplicationData>(told.applicationData);
+  const binding = decodeAccountBinding(application.binding);
+  const [key, ...others] = told.signingKeys;
+  if (key === undefined || others.length > 0 || key.keyVersion !== binding.keyVersion) throw new EngineError('bad-onboarding-state');
+  const signing = GROUP_SUITE.signatureKeyPair(key.signaturePrivateKey.reveal().slice());
+  if (!equal(application.accountId, answer.accountId) || !equal(application.authenticationKey, answer.authenticationKey)) {
+    throw new EngineError('bad-onboarding-state');
+  }
+  await verifyAccountBinding(EMULATION_PROTOCOL, GROUP_SUITE, application.authenticationKey, binding, {
+    accountId: answer.accountId,
+    signatureKey: signing.publicKey,
+    replacedKeyVersion: undefined,
+  });
+  const { group, epoch } = enterEmulationEpoch(turn, joined.state);
+  const epochId = toHex(epoch.epochId);
+  turn.spend([link.initPrivateKey, link.encryptionPrivateKey, key.signaturePrivateKey]);
+  turn.update({
+    account: {
+      accountId: application.accountId,
+      username: application.username,
+      keyVersion: binding.keyVersion,
+      binding: application.binding,
+      signatureKey: signing.publicKey,
+      signer: signing.privateKey,
+      authenticationKey: application.authenticationKey,
+    },
+    cursor: { sequence: Number(told.sequence), known: Number(told.sequence) },
+    contacts: application.contacts,
+    emulation: {
+      groupId: joined.state.context.groupId,
+      group,
+      position: application.emulationPosition + 1,
+      currentEpochId: epochId,
+      epochs: new Map([...told.pastEmulationEpochs.map((past) => [toHex(past.epochId), past] as const), [epochId, epoch]]),
+      // Whoever added this device renews the leaves; it cannot send, let alone renew, before.
+      floor: { epoch: epoch.epoch, by: -1, othersFrom: turn.now },
+      deviceNames: new Map(application.deviceNames).set(toHex(device.emulatorSignatureKey), device.deviceName),
+      pending: undefined,
+      announceDevices: [],
+    },
+    keyPackages: new Map(
+      told.activeKeyPackages.map((keyPackage) => {
+        const ref = toHex(keyPackage.keyPackageRef);
+        return [ref, { ...keyPackage, announcedAt: application.announcedAt.get(ref) ?? turn.now }];
+      }),
+    ),
+    link: { ...link, step: 'done', toPut: [], toDelete: true },
+  });
+  for (const transferred of told.higherLevelGroups) importGroup(turn, transferred);
+}
+
+function importGroup(turn: Turn, state: HigherLevelGroupState): void {
+  if (state.type !== 'state_transfer') throw new EngineError('bad-onboarding-state');
+  const transfer = decodeRecord<GroupTransfer>(state.groupState);
+  const group = decodeGroupTransfer(transfer.group);
+  if (!equal(group.context.groupId, state.groupId)) throw new EngineError('bad-onboarding-state');
+  const id = toHex(state.groupId);
+  turn.setGroup(id, group);
+  turn.setConversation({
+    ...newConversation(state.groupId, transfer.startedAt),
+    ...summaryOf(group),
+    state: 'member',
+    position: Number(state.logPosition),
+    readPosition: Number(state.logPosition),
+    leaf: state.leaf,
+    pastLeaves: transfer.pastLeaves.map(({ groupEpoch, guardKey }) => ({
+      groupEpoch,
+      guardKey: decodeGuardKey(EMULATION_PROTOCOL, guardKey),
+    })),
+    operations: state.pendingOperations,
+  });
+}

@@ -1,0 +1,303 @@
+import type { Random } from '../mls/index.ts';
+import type { Command, CommandProblem, CommandResult } from './command.ts';
+import type { AnswerInput, Input } from './input.ts';
+import type { AccountDescription, DeliveryPort, DeviceProof, SequenceEntry, StorePort } from './ports.ts';
+import { StateKeeper } from './state-keeper.ts';
+import type { StepResult } from './step.ts';
+import { todosOf, type Todo } from './todo.ts';
+import type { StoredLine } from './turn.ts';
+import type { ConnectionView, MessageView, StateView } from './view.ts';
+import { messageView, viewOf, waitingCount, waitingViews } from './view-builder.ts';
+
+/** What the runtime needs of the context that it runs in. */
+export interface RuntimePorts {
+  readonly store: StorePort;
+  readonly delivery: DeliveryPort;
+  readonly random: Random;
+  /** ms since 1970. */
+  readonly now: () => number;
+  /** Runs one task at a time over all contexts of this origin. */
+  readonly exclusive: <Result>(task: () => Promise<Result>) => Promise<Result>;
+  readonly changed: (change: { readonly state: boolean; readonly conversations: readonly string[] }) => void;
+  readonly notify: (notification: { tag: string; title: string; body: string; conversationId: string }) => void;
+  /** Something waits for the network: ask to be woken when it is back. */
+  readonly requestSync: () => void;
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Address and signed headers of the event stream, good for one use. */
+  readonly prepareEventStream: (after: number, proof: DeviceProof) => Promise<PreparedStream>;
+  /** One `entry` event of the stream. @returns undefined when it is malformed */
+  readonly readEntry: (data: string) => SequenceEntry | undefined;
+}
+
+export interface PreparedStream {
+  readonly url: string;
+  readonly headers: Record<string, string>;
+}
+
+/** Everything that tabs may ask for, and waking up. */
+export interface EngineRuntime {
+  state(): Promise<StateView>;
+  messages(conversationId: string, before: number | undefined, limit: number): Promise<{ messages: MessageView[]; more: boolean }>;
+  command(command: Command): Promise<CommandResult & { made?: string }>;
+  /** The accounts behind usernames, as a command needs them. */
+  findAccounts(usernames: readonly string[]): Promise<AccountDescription[] | CommandProblem>;
+  streamRequest(): Promise<PreparedStream | undefined>;
+  streamEvent(event: { event: 'entry' | 'stock' | 'gone'; data: string } | { event: 'opened' | 'closed' }): Promise<void>;
+  /** Tries what is still to do. */
+  wake(): Promise<void>;
+  /** Catches up and sends until nothing is left to do. @throws Error when something still waits, so that the browser tries again */
+  synchronise(): Promise<void>;
+}
+
+/** Entries fetched and stored at once: a slice is one transaction, and a person's send waits for one at most. */
+const SLICE = 100;
+/** Retry after no answer: doubling from the first to the last, ms. */
+const FIRST_RETRY = 1_000;
+const LAST_RETRY = 60_000;
+/** Requests under way at once; the rest wait for their turn. */
+const MAX_LANES = 8;
+/** A new account's answer is waited for this long before the tab is told that it is under way, ms. */
+const CREATION_PATIENCE = 20_000;
+/** Lanes that wait for other people and do not count as work. */
+const PATIENT_LANES: ReadonlySet<string> = new Set(['link-fetch']);
+
+export function createRuntime(ports: RuntimePorts): EngineRuntime {
+  return new Runtime(ports);
+}
+
+class Runtime implements EngineRuntime {
+  readonly #ports: RuntimePorts;
+  readonly #keeper: StateKeeper;
+  readonly #lanes = new Set<string>();
+  /** When a lane may try again, ms, and how long it waited last. */
+  readonly #retries = new Map<string, { at: number; delay: number }>();
+  readonly #idleWaiters: (() => void)[] = [];
+  #outcomeWaiters: ((problem: CommandProblem | undefined) => void)[] = [];
+  #behind = true;
+  #status: ConnectionView['status'] = 'connecting';
+  #timer: AbortController | undefined;
+
+  constructor(ports: RuntimePorts) {
+    this.#ports = ports;
+    this.#keeper = new StateKeeper(ports);
+  }
+
+  async state(): Promise<StateView> {
+    const state = await this.#keeper.state();
+    void this.#pump();
+    const { sequence, known } = state.cursor;
+    const catchingUp = known - sequence > SLICE ? { done: sequence, total: known } : undefined;
+    return viewOf(state, { status: this.#status, waiting: waitingCount(state), catchingUp });
+  }
+
+  async messages(conversationId: string, before: number | undefined, limit: number): Promise<{ messages: MessageView[]; more: boolean }> {
+    const state = await this.#keeper.state();
+    const stored = await this.#keeper.messages(conversationId, before, limit + 1);
+    const views = stored.slice(0, limit).map((message) => messageView(state, conversationId, message));
+    const shown = new Set(views.map(({ messageKey }) => messageKey));
+    const waiting = before === undefined ? waitingViews(state, conversationId).filter(({ messageKey }) => !shown.has(messageKey)) : [];
+    return { messages: [...waiting, ...views], more: stored.length > limit };
+  }
+
+  async command(command: Command): Promise<CommandResult & { made?: string }> {
+    const outcome = command.command === 'createAccount' ? this.#nextOutcome() : undefined;
+    const { problem, made } = await this.#step({ type: 'command', command });
+    if (problem !== undefined) return { ok: false, problem };
+    void this.#pump();
+    const late = await outcome;
+    if (late !== undefined) return { ok: false, problem: late };
+    return made === undefined ? { ok: true } : { ok: true, made };
+  }
+
+  async findAccounts(usernames: readonly string[]): Promise<AccountDescription[] | CommandProblem> {
+    const proof = await this.#proof();
+    if (proof === undefined) return 'not-ready';
+    const found: AccountDescription[] = [];
+    for (const username of usernames) {
+      const answer = await this.#ports.delivery.send('find-account', { username }, proof, new AbortController().signal);
+      this.#heard(answer.outcome !== 'unreachable');
+      if (answer.outcome === 'unreachable') return 'offline';
+      if (answer.outcome === 'refused') return answer.problem.type === 'unknown-account' ? 'unknown-account' : 'internal';
+      found.push(answer.value);
+    }
+    return found;
+  }
+
+  async streamRequest(): Promise<PreparedStream | undefined> {
+    const { account, cursor, unlinked } = await this.#keeper.state();
+    const proof = await this.#proof();
+    if (account === undefined || proof === undefined || unlinked) return undefined;
+    return this.#ports.prepareEventStream(cursor.sequence, proof);
+  }
+
+  async streamEvent(event: { event: 'entry' | 'stock' | 'gone'; data: string } | { event: 'opened' | 'closed' }): Promise<void> {
+    if (event.event === 'closed') this.#heard(false);
+    else if (event.event === 'opened') {
+      this.#heard(true);
+      this.#retries.clear();
+    } else if (event.event === 'gone') await this.#step({ type: 'unlinked' });
+    else if (event.event === 'entry') {
+      const entry = this.#ports.readEntry(event.data);
+      if (entry === undefined) this.#behind = true;
+      else await this.#step({ type: 'entries', entries: [entry], last: entry.sequence });
+    }
+    void this.#pump();
+  }
+
+  async wake(): Promise<void> {
+    await this.#pump();
+  }
+
+  async synchronise(): Promise<void> {
+    this.#behind = true;
+    this.#retries.clear();
+    await this.#pump();
+    await this.#idle();
+    const state = await this.#keeper.state();
+    const left = todosOf(state, this.#ports.now()).filter((todo) => todo.do === 'send' && !PATIENT_LANES.has(todo.lane));
+    if (left.length > 0 || this.#behind) throw new Error('something is still waiting for the server');
+  }
+
+  /** One step, stored; what it says to others is passed on. */
+  async #step(input: Input): Promise<StepResult> {
+    const { result, changedConversations } = await this.#keeper.step(input);
+    if (result.behind) this.#behind = true;
+    if (result.outcome !== undefined) this.#settleOutcome(result.outcome.problem);
+    this.#ports.changed({ state: true, conversations: changedConversations });
+    for (const line of result.notifications) await this.#notify(line);
+    return result;
+  }
+
+  async #notify({ conversationId, message }: StoredLine): Promise<void> {
+    const state = await this.#keeper.state();
+    const view = messageView(state, conversationId, message);
+    this.#ports.notify({
+      tag: `${conversationId}/${message.position}`,
+      title: view.sender?.username ?? '',
+      body: view.text,
+      conversationId,
+    });
+  }
+
+  /** Starts whatever the state calls for and is not under way. */
+  async #pump(): Promise<void> {
+    const state = await this.#keeper.state();
+    const now = this.#ports.now();
+    const todos = todosOf(state, now);
+    if (this.#behind && state.account !== undefined && !state.unlinked) this.#start('sequence', () => this.#catchUp());
+    for (const todo of todos) {
+      if (todo.do === 'prepare') this.#start(todo.lane, () => this.#prepare(todo));
+      else if (todo.do === 'send') this.#start(todo.lane, () => this.#send(todo));
+    }
+    this.#setTimer(todos, now);
+    if (this.#busy() === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve();
+  }
+
+  #start(lane: string, work: () => Promise<boolean>): void {
+    const retry = this.#retries.get(lane);
+    if (this.#lanes.has(lane) || (retry !== undefined && retry.at > this.#ports.now())) return;
+    if (this.#busy() >= MAX_LANES && !PATIENT_LANES.has(lane)) return;
+    this.#lanes.add(lane);
+    void work()
+      .catch(() => false)
+      .then((worked) => {
+        this.#lanes.delete(lane);
+        if (worked) this.#retries.delete(lane);
+        else this.#backOff(lane, undefined);
+        return this.#pump();
+      });
+  }
+
+  #busy(): number {
+    return [...this.#lanes].filter((lane) => !PATIENT_LANES.has(lane)).length;
+  }
+
+  #backOff(lane: string, wanted: number | undefined): void {
+    const before = this.#retries.get(lane);
+    if (before !== undefined && before.at > this.#ports.now()) return;
+    const delay = wanted ?? Math.min(LAST_RETRY, before === undefined ? FIRST_RETRY : 2 * before.delay);
+    this.#retries.set(lane, { at: this.#ports.now() + delay, delay });
+  }
+
+  async #prepare(todo: Extract<Todo, { do: 'prepare' }>): Promise<boolean> {
+    await this.#step({ type: 'prepare', what: todo.what });
+    return true;
+  }
+
+  async #send(todo: Extract<Todo, { do: 'send' }>): Promise<boolean> {
+    const { call, request, conversationId } = todo;
+    const answer = await this.#ports.delivery.send(call, request, await this.#proof(), new AbortController().signal);
+    this.#heard(answer.outcome !== 'unreachable');
+    if (answer.outcome === 'unreachable') {
+      this.#ports.requestSync();
+      return false;
+    }
+    const retryAfter = answer.outcome === 'refused' ? answer.problem.retryAfter : undefined;
+    // The pair belongs together: `answer` is what this `call` returned for this `request`.
+    await this.#step({ type: 'answer', call, request, answer, conversationId } as AnswerInput);
+    if (retryAfter !== undefined) this.#backOff(todo.lane, retryAfter);
+    return retryAfter === undefined;
+  }
+
+  /** Follows the sequence from the cursor to its end, slice by slice. */
+  async #catchUp(): Promise<boolean> {
+    for (;;) {
+      this.#behind = false;
+      const { cursor } = await this.#keeper.state();
+      const request = { after: cursor.sequence, limit: SLICE };
+      const answer = await this.#ports.delivery.send('fetch-sequence', request, await this.#proof(), new AbortController().signal);
+      this.#heard(answer.outcome !== 'unreachable');
+      if (answer.outcome !== 'done') {
+        this.#behind = true;
+        if (answer.outcome === 'refused' && answer.problem.type === 'unknown-device') await this.#step({ type: 'unlinked' });
+        return false;
+      }
+      const { entries, last } = answer.value;
+      if (entries.length === 0) return true;
+      await this.#step({ type: 'entries', entries, last });
+    }
+  }
+
+  async #proof(): Promise<DeviceProof | undefined> {
+    const { device } = await this.#keeper.state();
+    return device && { deviceId: device.deviceId, deviceKeySeed: device.deviceKeySeed.reveal() };
+  }
+
+  #heard(answered: boolean): void {
+    const status = answered ? 'online' : 'offline';
+    if (status === this.#status) return;
+    this.#status = status;
+    this.#ports.changed({ state: true, conversations: [] });
+  }
+
+  /** Wakes for the next retry or the next thing that waits for its time. */
+  #setTimer(todos: readonly Todo[], now: number): void {
+    const times = todos.flatMap((todo) => (todo.do === 'wait' ? [todo.until] : [this.#retries.get(todo.lane)?.at ?? 0]));
+    const sequence = this.#behind ? [this.#retries.get('sequence')?.at ?? 0] : [];
+    const next = Math.min(...[...times, ...sequence].filter((time) => time > now));
+    this.#timer?.abort();
+    if (!Number.isFinite(next)) return;
+    const timer = new AbortController();
+    this.#timer = timer;
+    this.#ports.sleep(next - now, timer.signal).then(
+      () => void this.#pump(),
+      () => undefined, // aborted: another timer took its place
+    );
+  }
+
+  #idle(): Promise<void> {
+    if (this.#busy() === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  #nextOutcome(): Promise<CommandProblem | undefined> {
+    return new Promise((resolve) => {
+      this.#outcomeWaiters.push(resolve);
+      void this.#ports.sleep(CREATION_PATIENCE, new AbortController().signal).then(() => resolve(undefined));
+    });
+  }
+
+  #settleOutcome(problem: CommandProblem | undefined): void {
+    for (const resolve of this.#outcomeWaiters.splice(0)) resolve(problem);
+  }
+}

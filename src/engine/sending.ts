@@ -1,0 +1,306 @@
+import { equal } from '../bytes/index.ts';
+import { buildKeyPackageLeaf, commit, createGroup, findLeaf, groupInfoOf, protectApplication, type Proposal } from '../mls/index.ts';
+import { deriveGroupCreationSecret, type Operation } from '../virtual-client/index.ts';
+import { encodeText, paddingFor } from './content.ts';
+import { EngineError, isNamed } from './errors.ts';
+import { decodeKeyPackage, lifetimeFrom } from './key-package-messages.ts';
+import { accountOf, virtualLeafCheck } from './leaf-check.ts';
+import { conversationExtensions } from './leaf-templates.ts';
+import type { CommitRouting, DeliveryAnswer, Fence, GenerationClaim, SequenceEntry, Submission } from './ports.ts';
+import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
+import type { Conversation, PendingSubmission, WorkItem } from './state.ts';
+import type { Turn } from './turn.ts';
+import { allocate, pathSecrets, prepareLeaf, sendingPorts } from './virtual-leaf.ts';
+
+/**
+ * A conversation's outgoing side. What the person asked for waits in `queue`; the first item is made
+ * into bytes (`pending`, stored before it is sent), accepted by the server (`awaitingEcho`) and done
+ * when it comes back in the log.
+ */
+
+/** Makes the bytes of the queue's first item; the turn's state then holds all that they used up. */
+export async function prepareNext(turn: Turn, id: string): Promise<void> {
+  const conversation = turn.conversation(id);
+  const item = nextItem(conversation);
+  if (item === undefined || conversation.pending !== undefined) throw new EngineError('not-ready');
+  let submission: Submission | undefined;
+  try {
+    await turn.attempt(async () => {
+      submission = await makeSubmission(turn, id, item);
+    });
+  } catch (error) {
+    if (!isNamed(error)) throw error;
+  }
+  if (submission === undefined) {
+    fail(turn, id, item, 'cannot-be-made');
+    return;
+  }
+  const made = submission;
+  const now = turn.conversation(id);
+  turn.updateConversation(id, { queue: now.queue.filter((other) => other !== item), pending: { item, submission: made } });
+}
+
+/** Everything that was asked for and is not in the log yet, oldest first. */
+export function pendingItems({ queue, pending, awaitingEcho }: Conversation): WorkItem[] {
+  return [...awaitingEcho.map(({ item }) => item), ...(pending === undefined ? [] : [pending.item]), ...queue];
+}
+
+/** What is made next: in the order of the queue, but renewals last, and without what waits for the person's decision. */
+export function nextItem({ queue }: Conversation): WorkItem | undefined {
+  const sendable = queue.filter((item) => item.kind !== 'text' || item.problem === undefined);
+  return sendable.find((item) => item.kind !== 'renew') ?? sendable[0];
+}
+
+function makeSubmission(turn: Turn, id: string, item: WorkItem): Promise<Submission> {
+  switch (item.kind) {
+    case 'create':
+      return makeCreation(turn, id, item);
+    case 'text':
+      return makeText(turn, id, item);
+    case 'add':
+      return makeAdd(turn, id, item);
+    case 'remove':
+      return makeRemove(turn, id, item);
+    case 'renew':
+      return makeCommit(turn, id, item, { proposals: [], adds: [], removes: [], uses: [] });
+  }
+}
+
+/** Reading section 13: the epoch-0 GroupInfo is what siblings, and this device, derive the group from. */
+async function makeCreation(turn: Turn, id: string, item: WorkItem): Promise<Submission> {
+  const conversation = turn.conversation(id);
+  const operation = allocate(turn);
+  const { template, encryptionKey, own } = prepareLeaf(turn, operation, GROUP_SUITE);
+  const { signer } = turn.account();
+  const epochSecret = deriveGroupCreationSecret(EMULATION_PROTOCOL, operation, GROUP_SUITE);
+  const group = createGroup(GROUP_SUITE, {
+    groupId: conversation.groupId,
+    extensions: conversationExtensions(conversation.title),
+    leaf: await buildKeyPackageLeaf(GROUP_SUITE, template, encryptionKey, lifetimeFrom(turn.now), signer),
+    encryptionPrivateKey: own.encryptionPrivateKey,
+    epochSecret,
+    useSafeExporter: false,
+    random: turn.random,
+  });
+  const message = await groupInfoOf(GROUP_SUITE, group, signer);
+  turn.spend([...pathSecrets(own), epochSecret]);
+  retain(turn, id, operation);
+  return submissionOf(conversation, item, { kind: 'creation', epoch: 0, message, fence: fence(turn) });
+}
+
+async function makeText(turn: Turn, id: string, item: Extract<WorkItem, { kind: 'text' }>): Promise<Submission> {
+  const conversation = turn.conversation(id);
+  const group = turn.group(id);
+  const content = encodeText(item.text);
+  const { guard, claim } = sendingPorts(turn, conversation);
+  const { next, value, spent } = await protectApplication(GROUP_SUITE, group, content, {
+    signer: turn.account().signer,
+    authenticatedData: new Uint8Array(),
+    padding: paddingFor(content.length),
+    guard,
+  });
+  turn.spend(spent);
+  turn.setGroup(id, next);
+  return submissionOf(conversation, item, {
+    kind: 'application',
+    epoch: Number(group.context.epoch),
+    message: value.message,
+    generation: claim(value.generation, 'application'),
+  });
+}
+
+async function makeAdd(turn: Turn, id: string, item: Extract<WorkItem, { kind: 'add' }>): Promise<Submission> {
+  const { claim } = turn.conversation(id);
+  if (claim?.keyPackages === undefined) throw new EngineError('not-ready');
+  const claimed = claim.keyPackages;
+  const proposals = claimed.map(({ accountId, keyPackage: bytes }): Proposal => {
+    const keyPackage = decodeKeyPackage(bytes);
+    if (!equal(accountOf(keyPackage.leafNode), accountId)) throw new EngineError('wrong-credential');
+    return { proposalType: 'add', add: { keyPackage } };
+  });
+  const submission = await makeCommit(turn, id, item, {
+    proposals,
+    adds: item.members.map(({ accountId }) => accountId),
+    removes: [],
+    uses: claimed.map(({ accountId, keyPackageRef }) => ({ accountId, keyPackageRef })),
+  });
+  return submission;
+}
+
+function makeRemove(turn: Turn, id: string, item: Extract<WorkItem, { kind: 'remove' }>): Promise<Submission> {
+  const removed = findLeaf(turn.group(id), (leaf) => equal(accountOf(leaf), item.accountId));
+  if (removed === undefined) throw new EngineError('unknown-group');
+  const proposal: Proposal = { proposalType: 'remove', remove: { removed } };
+  return makeCommit(turn, id, item, { proposals: [proposal], adds: [], removes: [item.accountId], uses: [] });
+}
+
+interface CommitPlan {
+  readonly proposals: readonly Proposal[];
+  readonly adds: readonly Uint8Array[];
+  readonly removes: readonly Uint8Array[];
+  readonly uses: readonly { readonly accountId: Uint8Array; readonly keyPackageRef: Uint8Array }[];
+}
+
+/** Every commit of the virtual client has a path from a new operation of the newest emulation epoch (draft section 5.3). */
+async function makeCommit(turn: Turn, id: string, item: WorkItem, plan: CommitPlan): Promise<Submission> {
+  const conversation = turn.conversation(id);
+  const group = turn.group(id);
+  const operation = allocate(turn);
+  const { template, own } = prepareLeaf(turn, operation, GROUP_SUITE);
+  const { guard, claim } = sendingPorts(turn, conversation);
+  const { next, value, spent } = await commit(GROUP_SUITE, group, {
+    signer: turn.account().signer,
+    proposals: plan.proposals,
+    references: 'all',
+    path: { leaf: template, own },
+    wireFormat: 'private',
+    authenticatedData: new Uint8Array(),
+    guard,
+    welcomeExtensions: [],
+    random: turn.random,
+    checkLeaf: virtualLeafCheck(turn.account().authenticationKey),
+    now: BigInt(Math.floor(turn.now / 1000)),
+  });
+  turn.spend(spent);
+  turn.spend(pathSecrets(own));
+  turn.setGroup(id, next);
+  retain(turn, id, operation);
+  const routing: CommitRouting = {
+    adds: plan.adds,
+    removes: plan.removes,
+    welcome: value.welcome === undefined ? undefined : { message: value.welcome, uses: plan.uses },
+    groupInfo: value.groupInfo,
+    announces: [],
+    newDevice: undefined,
+  };
+  return submissionOf(conversation, item, {
+    kind: 'commit',
+    epoch: Number(group.context.epoch),
+    message: value.message,
+    generation: claim(value.generation, 'handshake'),
+    fence: fence(turn),
+    commit: routing,
+  });
+}
+
+function submissionOf(
+  { groupId }: Conversation,
+  { messageId }: WorkItem,
+  what: Pick<Submission, 'kind' | 'epoch' | 'message'> & { generation?: GenerationClaim; fence?: Fence; commit?: CommitRouting },
+): Submission {
+  return { groupId, messageId, generation: undefined, fence: undefined, commit: undefined, ...what };
+}
+
+function fence(turn: Turn): Fence {
+  return { emulationEpoch: Number(turn.emulation().group.context.epoch), keyVersion: turn.account().keyVersion };
+}
+
+/** The operation is sent and not yet in the log: its secret is kept until it comes back. */
+function retain(turn: Turn, id: string, operation: Operation): void {
+  turn.updateConversation(id, { operations: [...turn.conversation(id).operations, operation] });
+}
+
+/** Answers to the pending submission of a conversation. */
+export function onSubmitAnswer(turn: Turn, id: string, sent: Submission, answer: DeliveryAnswer<'submit'>): void {
+  const conversation = turn.state.conversations.get(id);
+  const pending = conversation?.pending;
+  if (conversation === undefined || pending === undefined || !equal(pending.submission.message, sent.message)) return;
+  if (answer.outcome === 'unreachable') return;
+  if (answer.outcome === 'done') {
+    // An earlier try may have come back already: the server names the place of that one.
+    const isBack = answer.value.position <= conversation.position;
+    turn.updateConversation(id, {
+      pending: undefined,
+      awaitingEcho: isBack ? conversation.awaitingEcho : [...conversation.awaitingEcho, pending],
+    });
+    return;
+  }
+  const { problem } = answer;
+  if (problem.retryAfter !== undefined) return;
+  const epoch = BigInt(pending.submission.epoch);
+  switch (problem.type) {
+    case 'generation-taken':
+      return requeue(turn, id, pending);
+    case 'stale-epoch':
+      requeue(turn, id, pending);
+      turn.behind = true;
+      turn.updateConversation(id, { hold: { groupEpochOver: epoch, emulationEpochOver: undefined } });
+      return;
+    case 'stale-emulation-epoch':
+    case 'stale-key-version':
+      requeue(turn, id, pending);
+      turn.behind = true;
+      turn.updateConversation(id, {
+        hold: { groupEpochOver: undefined, emulationEpochOver: BigInt(pending.submission.fence?.emulationEpoch ?? 0) },
+      });
+      return;
+    case 'spent-key-package':
+      requeue(turn, id, pending);
+      turn.updateConversation(id, { claim: undefined });
+      return;
+    default:
+      requeue(turn, id, pending);
+      fail(turn, id, pending.item, problem.type);
+  }
+}
+
+/** An item that cannot be done: a message stays, marked, until the person decides; anything else is reported and dropped. */
+export function fail(turn: Turn, id: string, item: WorkItem, problem: string): void {
+  const { queue } = turn.conversation(id);
+  if (item.kind === 'text') {
+    turn.updateConversation(id, { queue: queue.map((other) => (other === item ? { ...item, problem } : other)) });
+    return;
+  }
+  turn.updateConversation(id, { queue: queue.filter((other) => other !== item), claim: undefined });
+  turn.notice('request-failed', problem);
+}
+
+/** Burns the pending bytes and puts their item back in front. */
+function requeue(turn: Turn, id: string, pending: PendingSubmission): void {
+  const conversation = turn.conversation(id);
+  const burned = pending.submission.kind === 'application' ? [] : conversation.operations;
+  turn.spend(burned.map(({ operationSecret }) => operationSecret));
+  turn.updateConversation(id, {
+    pending: undefined,
+    queue: [pending.item, ...conversation.queue],
+    operations: conversation.operations.filter((operation) => !burned.includes(operation)),
+  });
+}
+
+/** Whether this device sent the entry: same name and the same bytes. */
+export function isOurs({ pending, awaitingEcho }: Conversation, entry: SequenceEntry): boolean {
+  const sent = [...awaitingEcho, ...(pending === undefined ? [] : [pending])];
+  return sent.some(({ submission }) => equal(submission.message, entry.message));
+}
+
+/** The entry came back: whatever of ours it was is done. */
+export function finishItem(turn: Turn, id: string, entry: SequenceEntry): void {
+  const { messageId } = entry;
+  if (messageId === undefined) return;
+  const { pending, awaitingEcho, queue, claim } = turn.conversation(id);
+  const isIt = (item: WorkItem): boolean => equal(item.messageId, messageId);
+  const finished = [...awaitingEcho, ...(pending === undefined ? [] : [pending])].find(({ item }) => isIt(item));
+  turn.updateConversation(id, {
+    pending: pending !== undefined && isIt(pending.item) ? undefined : pending,
+    awaitingEcho: awaitingEcho.filter(({ item }) => !isIt(item)),
+    queue: queue.filter((item) => !isIt(item)),
+    claim: finished?.item.kind === 'add' ? undefined : claim,
+  });
+}
+
+/**
+ * The group has entered a new epoch by `entry`. What was pending in the old one and has not come back
+ * before it is dead: the server has refused it, or will. It is made anew.
+ */
+export function requeueDead(turn: Turn, id: string, entry: SequenceEntry): void {
+  const { pending } = turn.conversation(id);
+  if (pending === undefined || (entry.messageId !== undefined && equal(pending.item.messageId, entry.messageId))) return;
+  requeue(turn, id, pending);
+}
+
+/** Whether the conversation waits for other news before it may make its next message. */
+export function isHeld({ hold }: Conversation, groupEpoch: bigint | undefined, emulationEpoch: bigint): boolean {
+  if (hold === undefined) return false;
+  if (hold.groupEpochOver !== undefined) return groupEpoch !== undefined && groupEpoch <= hold.groupEpochOver;
+  return hold.emulationEpochOver !== undefined && emulationEpoch <= hold.emulationEpochOver;
+}

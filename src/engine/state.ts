@@ -1,0 +1,269 @@
+import type { Secret } from '../bytes/index.ts';
+import type { GroupState } from '../mls/index.ts';
+import type { EmulationEpoch, GuardKey, LiveLeaf, Operation } from '../virtual-client/index.ts';
+import type { AccountId, DeviceId, MessageId, Submission } from './ports.ts';
+import type { LinkProblem, NoticeView } from './view.ts';
+
+/**
+ * Everything that one device knows, immutable: a step returns a new state that shares what did not
+ * change, and `records.ts` stores the parts that did. Maps are keyed by lower-case hex.
+ */
+export interface EngineState {
+  readonly device: DeviceState | undefined;
+  /** An account that this device asked the server to make; the answer is still out. */
+  readonly creating: CreatingState | undefined;
+  readonly account: AccountState | undefined;
+  readonly cursor: Cursor;
+  readonly emulation: EmulationState | undefined;
+  /** Outstanding KeyPackages of the account, by reference: any device can use any of them. */
+  readonly keyPackages: ReadonlyMap<string, OutstandingKeyPackage>;
+  /** Made by this device, announced or about to be, not yet at the server. */
+  readonly uploads: KeyPackageUploads | undefined;
+  readonly conversations: ReadonlyMap<string, Conversation>;
+  /** MLS states of conversations; loaded on demand (see `NeedGroups`). */
+  readonly groups: ReadonlyMap<string, GroupState>;
+  /** Usernames of accounts, as the server told them. */
+  readonly contacts: ReadonlyMap<string, string>;
+  readonly link: LinkState | undefined;
+  readonly notices: readonly NoticeView[];
+  /** The server no longer knows this device. */
+  readonly unlinked: boolean;
+}
+
+/** This browser's own identity, made before anything is sent. */
+export interface DeviceState {
+  readonly deviceId: DeviceId;
+  readonly deviceName: string;
+  /** Proves the device to the server. */
+  readonly deviceKeySeed: Secret<'device_key_seed'>;
+  /** Signs in the emulation group. */
+  readonly emulatorSignatureKey: Uint8Array;
+  readonly emulatorSigner: Secret<'signature_private_key'>;
+}
+
+export interface AccountState {
+  readonly accountId: AccountId;
+  readonly username: string;
+  readonly keyVersion: number;
+  /** AccountBinding component of the newest key (reading section 15). */
+  readonly binding: Uint8Array;
+  readonly signatureKey: Uint8Array;
+  readonly signer: Secret<'signature_private_key'>;
+  /** The authentication service's key, pinned when the account was made or linked. */
+  readonly authenticationKey: Uint8Array;
+}
+
+export interface CreatingState {
+  readonly username: string;
+  readonly signatureKey: Uint8Array;
+  readonly signer: Secret<'signature_private_key'>;
+  readonly emulationGroupInfo: Uint8Array;
+  /** Known once the server has described itself. */
+  readonly authenticationKey: Uint8Array | undefined;
+}
+
+/** The account's sequence and how far this device has followed it. */
+export interface Cursor {
+  readonly sequence: number;
+  /** Newest sequence number that the server has named; only for progress. */
+  readonly known: number;
+}
+
+/** Leaf's DerivationInfo must not name an epoch older than this one (reading section 12). */
+export interface Floor {
+  readonly epoch: bigint;
+  /** Who raised it renews the leaves; others wait until `othersFrom` (ms). */
+  readonly by: number;
+  readonly othersFrom: number;
+}
+
+export interface EmulationState {
+  readonly groupId: Uint8Array;
+  readonly group: GroupState;
+  /** Last processed position of the emulation group's log. */
+  readonly position: number;
+  readonly currentEpochId: string;
+  readonly epochs: ReadonlyMap<string, EmulationEpoch>;
+  readonly floor: Floor;
+  /** Names of devices by the hex of their emulation signature key. */
+  readonly deviceNames: ReadonlyMap<string, string>;
+  readonly pending: PendingEmulationMessage | undefined;
+  /** Device profiles still to be told to the siblings. */
+  readonly announceDevices: readonly DeviceProfile[];
+}
+
+export interface DeviceProfile {
+  readonly signatureKey: Uint8Array;
+  readonly name: string;
+}
+
+/** One message of ours on its way to the emulation group's log. */
+export interface PendingEmulationMessage {
+  readonly purpose: 'key-packages' | 'add-device' | 'device-profile' | 'renew';
+  readonly submission: Submission;
+  /** Of a commit: what applying it needs when it comes back. */
+  readonly encryptionPrivateKey: Secret<'encryption_private_key'> | undefined;
+  readonly pathSecret: Secret<'path_secret'> | undefined;
+  /** Of a KeyPackageUpload: already punctured, kept when the commit comes back. */
+  readonly keyPackages: readonly OutstandingKeyPackage[];
+  readonly accepted: boolean;
+}
+
+/** A KeyPackage that a Welcome may use: announced in the emulation group, one operation each. */
+export interface OutstandingKeyPackage {
+  readonly keyPackageRef: Uint8Array;
+  readonly operation: Operation;
+  /** Server's time of the announcing commit, ms; 0 while the commit is on its way. */
+  readonly announcedAt: number;
+}
+
+export interface KeyPackageUploads {
+  readonly keyPackages: readonly { readonly keyPackageRef: Uint8Array; readonly keyPackage: Uint8Array }[];
+}
+
+/** What inverting the reuse guards of one ended epoch of a higher-level group needs (reading section 8). */
+export interface PastLeaf {
+  readonly groupEpoch: bigint;
+  readonly guardKey: GuardKey;
+}
+
+/** Something the person asked for in a conversation, in order. */
+export type WorkItem =
+  | { readonly kind: 'create'; readonly messageId: MessageId }
+  | {
+      readonly kind: 'add';
+      readonly messageId: MessageId;
+      readonly members: readonly { readonly accountId: AccountId; readonly username: string }[];
+    }
+  | { readonly kind: 'remove'; readonly messageId: MessageId; readonly accountId: AccountId; readonly username: string }
+  | {
+      readonly kind: 'text';
+      readonly messageId: MessageId;
+      readonly text: string;
+      readonly at: number;
+      readonly problem: string | undefined;
+    }
+  | { readonly kind: 'renew'; readonly messageId: MessageId };
+
+export interface PendingSubmission {
+  readonly item: WorkItem;
+  readonly submission: Submission;
+}
+
+/** Why the next message must not be made yet; over when one of the conditions is. */
+export interface Hold {
+  readonly groupEpochOver: bigint | undefined;
+  readonly emulationEpochOver: bigint | undefined;
+}
+
+export interface Conversation {
+  readonly groupId: Uint8Array;
+  readonly title: string;
+  readonly state: 'creating' | 'member' | 'left' | 'out-of-step';
+  /** Accounts in the group, in leaf order. */
+  readonly members: readonly AccountId[];
+  /** Last processed position of the group's log; -1 before the first. */
+  readonly position: number;
+  readonly leaf: LiveLeaf | undefined;
+  /** Newest first; as long as the group's past epochs are kept. */
+  readonly pastLeaves: readonly PastLeaf[];
+  /** Own operations that were sent and have not come back (reading section 4, Retention). */
+  readonly operations: readonly Operation[];
+  readonly queue: readonly WorkItem[];
+  /** Claimed KeyPackages of the add at the queue's head. */
+  readonly claim: { readonly claimId: Uint8Array; readonly keyPackages: readonly ClaimedForAdd[] | undefined } | undefined;
+  /** Made and stored, perhaps sent, no answer yet. */
+  readonly pending: PendingSubmission | undefined;
+  /** Accepted by the server, not yet seen in the log. */
+  readonly awaitingEcho: readonly PendingSubmission[];
+  readonly hold: Hold | undefined;
+  readonly unread: number;
+  readonly readPosition: number;
+  readonly draft: string;
+  readonly last: StoredMessage | undefined;
+  readonly startedAt: number;
+}
+
+export interface ClaimedForAdd {
+  readonly accountId: AccountId;
+  readonly keyPackageRef: Uint8Array;
+  readonly keyPackage: Uint8Array;
+}
+
+/** One line of a conversation as it is kept, under `message/<conversation>/<position>`. */
+export interface StoredMessage {
+  readonly position: number;
+  readonly messageKey: string;
+  readonly kind: 'text' | 'event';
+  /** Of an event its name: 'members', 'joined', 'unreadable'. */
+  readonly text: string;
+  readonly sender: AccountId | undefined;
+  /** Of a 'members' event. */
+  readonly added: readonly AccountId[];
+  readonly removed: readonly AccountId[];
+  readonly device: { readonly name: string; readonly own: boolean; readonly known: boolean } | undefined;
+  readonly alarm: boolean;
+  readonly at: number;
+}
+
+/** Linking in progress; see docs/linking.md for the exchange. */
+export type LinkState = NewDeviceLink | AdderLink;
+
+interface LinkCommon {
+  readonly secret: Secret<'link_secret'>;
+  readonly step: 'preparing' | 'show-code' | 'compare' | 'waiting-for-other' | 'adding' | 'done' | 'ended';
+  readonly problem: LinkProblem | undefined;
+  readonly saidYes: boolean;
+  readonly otherSaidYes: boolean;
+  /** ms; the exchange is over then, whatever its step. */
+  readonly expiresAt: number;
+  readonly request: Uint8Array | undefined;
+  readonly answer: Uint8Array | undefined;
+  readonly reveal: Uint8Array | undefined;
+  readonly otherName: string | undefined;
+  /** Slots to write at the server, in order. */
+  readonly toPut: readonly { readonly slot: 'request' | 'answer' | 'reveal' | 'confirmed' | 'cancelled'; readonly payload: Uint8Array }[];
+  /** Delete the mailbox at the server, then forget the exchange. */
+  readonly toDelete: boolean;
+  /** The person has closed it; it goes when the server has been told. */
+  readonly hidden: boolean;
+}
+
+export interface NewDeviceLink extends LinkCommon {
+  readonly role: 'new';
+  readonly nonce: Uint8Array;
+  readonly keyPackage: Uint8Array;
+  readonly initPrivateKey: Secret<'init_private_key'>;
+  readonly encryptionPrivateKey: Secret<'encryption_private_key'>;
+}
+
+export interface AdderLink extends LinkCommon {
+  readonly role: 'adder';
+  readonly nonce: Uint8Array;
+}
+
+export const EMPTY_STATE: EngineState = {
+  device: undefined,
+  creating: undefined,
+  account: undefined,
+  cursor: { sequence: 0, known: 0 },
+  emulation: undefined,
+  keyPackages: new Map(),
+  uploads: undefined,
+  conversations: new Map(),
+  groups: new Map(),
+  contacts: new Map(),
+  link: undefined,
+  notices: [],
+  unlinked: false,
+};
+
+/** A step met a group whose MLS state is not in memory: load these and step again. Nothing has changed. */
+export class NeedGroups extends Error {
+  readonly conversationIds: readonly string[];
+
+  constructor(conversationIds: readonly string[]) {
+    super('groups are not loaded');
+    this.conversationIds = conversationIds;
+  }
+}

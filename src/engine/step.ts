@@ -1,0 +1,217 @@
+import { toHex, type Secret } from '../bytes/index.ts';
+import type { Random } from '../mls/index.ts';
+import { createAccount, onAccountAnswer, onServerDescribed } from './account.ts';
+import type { Command, CommandProblem } from './command.ts';
+import {
+  addMember,
+  decideOn,
+  learnNames,
+  markRead,
+  onClaimAnswer,
+  prepareClaim,
+  prepareRenewal,
+  removeMember,
+  saveDraft,
+  send,
+  startConversation,
+} from './conversations.ts';
+import { onEmulationAnswer, prepareDeviceProfile, prepareKeyPackages } from './emulation-group.ts';
+import { followEntries } from './follow.ts';
+import type { AnswerInput, Input, Preparation } from './input.ts';
+import {
+  acceptLinkCode,
+  closeLink,
+  confirmLink,
+  expireLink,
+  onLinkDeleted,
+  onLinkFetched,
+  onLinkPut,
+  refuseWelcome,
+  startLink,
+} from './linking.ts';
+import { importState, prepareAddDevice } from './onboarding.ts';
+import { onSubmitAnswer, prepareNext } from './sending.ts';
+import { NeedGroups, type EngineState } from './state.ts';
+import { Turn, type StoredLine } from './turn.ts';
+
+/** What a step gives back. Store state and lines in one transaction, then wipe `spent`, then act on the rest. */
+export interface StepResult {
+  readonly state: EngineState;
+  readonly lines: readonly StoredLine[];
+  readonly spent: readonly Secret<string>[];
+  readonly notifications: readonly StoredLine[];
+  /** Of a command: why it was not taken; undefined when it was. */
+  readonly problem: CommandProblem | undefined;
+  /** Of a command: the ID of what it made. */
+  readonly made: string | undefined;
+  readonly outcome: Turn['outcome'];
+  /** The server is ahead: fetch the sequence. */
+  readonly behind: boolean;
+  /** Entries that were refused, by code; for tests and diagnostics. */
+  readonly refused: Turn['refused'];
+}
+
+/**
+ * One step of the engine: pure but for the randomness and the time that it is given. A throw leaves
+ * nothing behind. @throws NeedGroups when MLS states have to be loaded first
+ */
+export async function step(
+  state: EngineState,
+  input: Input,
+  given: { readonly random: Random; readonly now: number },
+): Promise<StepResult> {
+  const turn = new Turn(state, given.random, given.now);
+  let problem: CommandProblem | undefined;
+  let made: string | undefined;
+  switch (input.type) {
+    case 'command': {
+      const result = await command(turn, input.command);
+      if (typeof result === 'object') made = 'conversationId' in result ? result.conversationId : result.messageKey;
+      else problem = result;
+      break;
+    }
+    case 'entries':
+      await followEntries(turn, input.entries, input.last);
+      break;
+    case 'prepare':
+      await prepare(turn, input.what);
+      break;
+    case 'answer':
+      await answered(turn, input);
+      break;
+    case 'unlinked':
+      turn.update({ unlinked: true });
+      break;
+  }
+  const { lines, spent, notifications, outcome, behind, refused } = turn;
+  return { state: turn.state, lines, spent, notifications, problem, made, outcome, behind, refused };
+}
+
+type CommandOutcome = CommandProblem | undefined | { conversationId: string } | { messageKey: string };
+
+async function command(turn: Turn, asked: Command): Promise<CommandOutcome> {
+  if (!WITHOUT_ACCOUNT.has(asked.command) && turn.state.account === undefined) return 'not-ready';
+  switch (asked.command) {
+    case 'createAccount':
+      return createAccount(turn, asked.username, asked.deviceName);
+    case 'startLink':
+      return startLink(turn, asked.deviceName);
+    case 'acceptLinkCode':
+      return acceptLinkCode(turn, asked.code);
+    case 'confirmLink':
+      return confirmLink(turn, asked.yes);
+    case 'closeLink':
+      return closeLink(turn);
+    case 'startConversation':
+      return startConversation(turn, asked);
+    case 'addMember':
+      return addMember(turn, asked);
+    case 'removeMember':
+      return removeMember(turn, asked);
+    case 'send':
+      return send(turn, asked);
+    case 'retry':
+    case 'discard':
+      return decideOn(turn, asked);
+    case 'saveDraft':
+      return saveDraft(turn, asked);
+    case 'markRead':
+      return markRead(turn, asked);
+    case 'dismissNotice':
+      turn.update({ notices: turn.state.notices.filter(({ noticeId }) => noticeId !== asked.noticeId) });
+      return undefined;
+  }
+}
+
+const WITHOUT_ACCOUNT: ReadonlySet<Command['command']> = new Set([
+  'createAccount',
+  'startLink',
+  'confirmLink',
+  'closeLink',
+  'dismissNotice',
+]);
+
+async function prepare(turn: Turn, what: Preparation): Promise<void> {
+  switch (what.kind) {
+    case 'key-packages':
+      return prepareKeyPackages(turn);
+    case 'device-profile':
+      return prepareDeviceProfile(turn);
+    case 'add-device': {
+      const { link } = turn.state;
+      if (link?.role === 'adder') await prepareAddDevice(turn, link);
+      return;
+    }
+    case 'claim':
+      return prepareClaim(turn, what.conversationId);
+    case 'message':
+      return prepareNext(turn, what.conversationId);
+    case 'renewal':
+      return prepareRenewal(turn, what.conversationId);
+    case 'link-expiry':
+      return expireLink(turn);
+  }
+}
+
+async function answered(turn: Turn, input: AnswerInput): Promise<void> {
+  if (isUnknownDevice(input)) {
+    turn.update({ unlinked: true });
+    return;
+  }
+  switch (input.call) {
+    case 'describe-server':
+      return onServerDescribed(turn, input.answer);
+    case 'create-account':
+      return onAccountAnswer(turn, input.answer);
+    case 'submit':
+      if (input.conversationId === undefined) onEmulationAnswer(turn, input.request, input.answer);
+      else onSubmitAnswer(turn, input.conversationId, input.request, input.answer);
+      return;
+    case 'upload-key-packages':
+      if (input.answer.outcome === 'done' || (input.answer.outcome === 'refused' && input.answer.problem.retryAfter === undefined)) {
+        turn.update({ uploads: undefined });
+      }
+      return;
+    case 'claim-key-packages':
+      if (input.conversationId !== undefined) onClaimAnswer(turn, input.conversationId, input.request.claimId, input.answer);
+      return;
+    case 'describe-accounts':
+      if (input.answer.outcome === 'done') learnNames(turn, named(input.request.accountIds, input.answer.value.accounts));
+      return;
+    case 'put-link-slot':
+      if (input.request.slot !== 'welcome') onLinkPut(turn, input.request.slot, input.answer);
+      return;
+    case 'delete-link':
+      return onLinkDeleted(turn, input.answer);
+    case 'fetch-link': {
+      const welcome = await onLinkFetched(turn, input.answer);
+      if (welcome !== undefined) await takeWelcome(turn, welcome);
+    }
+  }
+}
+
+/** Accounts that the server does not describe get an empty name, so that it is not asked for ever. */
+function named(
+  asked: readonly Uint8Array[],
+  accounts: readonly { readonly accountId: Uint8Array; readonly username: string }[],
+): { accountId: Uint8Array; username: string }[] {
+  const names = new Map(accounts.map(({ accountId, username }) => [toHex(accountId), username]));
+  return asked.map((accountId) => ({ accountId, username: names.get(toHex(accountId)) ?? '' }));
+}
+
+/** New device: what the Welcome brings is taken over whole, or the exchange ends. */
+async function takeWelcome(turn: Turn, welcome: Uint8Array): Promise<void> {
+  const { link } = turn.state;
+  if (link?.role !== 'new') return;
+  try {
+    await turn.attempt(() => importState(turn, link, welcome));
+  } catch (error) {
+    if (error instanceof NeedGroups) throw error;
+    refuseWelcome(turn);
+  }
+}
+
+/** A refusal that means that this device is gone from the account. A device that is being made is not known yet. */
+function isUnknownDevice({ call, answer }: AnswerInput): boolean {
+  return call !== 'create-account' && answer.outcome === 'refused' && answer.problem.type === 'unknown-device';
+}

@@ -1,0 +1,149 @@
+import { toHex } from '../bytes/index.ts';
+import { accountRequest } from './account.ts';
+import { needsKeyPackages } from './emulation-group.ts';
+import type { EngineCall, Preparation } from './input.ts';
+import { isOver, mailboxOf } from './linking.ts';
+import { canAddDevice } from './onboarding.ts';
+import type { DeliveryCalls, LinkSlot } from './ports.ts';
+import { isHeld, nextItem } from './sending.ts';
+import type { Conversation, EmulationState, EngineState, LinkState } from './state.ts';
+import { isBelowFloor, maySend } from './virtual-leaf.ts';
+
+/**
+ * What the state calls for now. It is read off the state alone, so after a crash the same things are
+ * still to do. One request per lane is under way at a time.
+ */
+export type Todo = { readonly lane: string } & (
+  | { readonly do: 'prepare'; readonly what: Preparation }
+  | {
+      [Call in EngineCall]: {
+        readonly do: 'send';
+        readonly call: Call;
+        readonly request: DeliveryCalls[Call]['request'];
+        readonly conversationId: string | undefined;
+      };
+    }[EngineCall]
+  | { readonly do: 'wait'; readonly until: number }
+);
+
+/** Accounts that the server describes in one call. */
+const MAX_DESCRIBED = 100;
+
+export function todosOf(state: EngineState, now: number): Todo[] {
+  if (state.unlinked) return [];
+  const todos: Todo[] = [...linkTodos(state.link, now)];
+  const request = accountRequest(state);
+  if (state.creating !== undefined && request !== undefined) {
+    todos.push(
+      state.creating.authenticationKey === undefined
+        ? { lane: 'account', do: 'send', call: 'describe-server', request: {}, conversationId: undefined }
+        : { lane: 'account', do: 'send', call: 'create-account', request, conversationId: undefined },
+    );
+  }
+  const { emulation } = state;
+  if (state.account === undefined || emulation === undefined) return todos;
+  todos.push(...emulationTodos(state, emulation), ...uploadTodos(state), ...contactTodos(state));
+  for (const [id, conversation] of state.conversations) todos.push(...conversationTodos(state, emulation, id, conversation, now));
+  return todos;
+}
+
+function linkTodos(link: LinkState | undefined, now: number): Todo[] {
+  if (link === undefined) return [];
+  const mailbox = mailboxOf(link);
+  const [put] = link.toPut;
+  const todos: Todo[] = [];
+  if (put !== undefined) {
+    todos.push({ lane: 'link-put', do: 'send', call: 'put-link-slot', request: { ...mailbox, ...put }, conversationId: undefined });
+  } else if (link.toDelete) {
+    todos.push({ lane: 'link-put', do: 'send', call: 'delete-link', request: mailbox, conversationId: undefined });
+  }
+  if (isOver(link) || (link.role === 'new' && link.step === 'preparing')) return todos;
+  if (link.step !== 'adding' && now >= link.expiresAt) {
+    todos.push({ lane: 'link-expiry', do: 'prepare', what: { kind: 'link-expiry' } });
+    return todos;
+  }
+  if (link.role === 'new' || link.step !== 'adding') {
+    const request = { ...mailbox, have: slotsRead(link) };
+    todos.push({ lane: 'link-fetch', do: 'send', call: 'fetch-link', request, conversationId: undefined });
+  }
+  todos.push({ lane: 'link-expiry', do: 'wait', until: link.expiresAt });
+  return todos;
+}
+
+/** Slots that are ours or were read: the server waits for another one. */
+function slotsRead(link: LinkState): LinkSlot[] {
+  const read: LinkSlot[] = link.role === 'new' ? ['request', 'reveal', 'confirmed'] : ['answer', 'welcome'];
+  if (link.role === 'new' && link.answer !== undefined) read.push('answer');
+  if (link.role === 'adder') {
+    if (link.request !== undefined) read.push('request');
+    if (link.reveal !== undefined) read.push('reveal');
+    if (link.otherSaidYes) read.push('confirmed');
+  }
+  return read;
+}
+
+function emulationTodos(state: EngineState, emulation: EmulationState): Todo[] {
+  const lane = 'emulation';
+  const { pending } = emulation;
+  if (pending !== undefined) {
+    return pending.accepted ? [] : [{ lane, do: 'send', call: 'submit', request: pending.submission, conversationId: undefined }];
+  }
+  if (state.link?.role === 'adder' && state.link.step === 'adding' && canAddDevice(state)) {
+    return [{ lane, do: 'prepare', what: { kind: 'add-device' } }];
+  }
+  if (emulation.announceDevices.length > 0) return [{ lane, do: 'prepare', what: { kind: 'device-profile' } }];
+  if (state.uploads === undefined && needsKeyPackages(emulation, state.keyPackages.size)) {
+    return [{ lane, do: 'prepare', what: { kind: 'key-packages' } }];
+  }
+  return [];
+}
+
+/** Draft section 5.5.1: uploaded once the announcing commit is in the log. */
+function uploadTodos({ uploads, keyPackages }: EngineState): Todo[] {
+  const announced = uploads?.keyPackages.every(({ keyPackageRef }) => keyPackages.has(toHex(keyPackageRef)));
+  if (uploads === undefined || announced !== true) return [];
+  const request = { keyPackages: uploads.keyPackages };
+  return [{ lane: 'key-packages', do: 'send', call: 'upload-key-packages', request, conversationId: undefined }];
+}
+
+function contactTodos({ conversations, contacts }: EngineState): Todo[] {
+  const unknown = new Map<string, Uint8Array>();
+  for (const { members } of conversations.values()) {
+    for (const accountId of members) if (!contacts.has(toHex(accountId))) unknown.set(toHex(accountId), accountId);
+  }
+  if (unknown.size === 0) return [];
+  const request = { accountIds: [...unknown.values()].slice(0, MAX_DESCRIBED) };
+  return [{ lane: 'contacts', do: 'send', call: 'describe-accounts', request, conversationId: undefined }];
+}
+
+function conversationTodos(state: EngineState, emulation: EmulationState, id: string, conversation: Conversation, now: number): Todo[] {
+  const lane = `conversation/${id}`;
+  const { pending, awaitingEcho } = conversation;
+  if (conversation.state === 'left' || conversation.state === 'out-of-step') return [];
+  if (pending !== undefined) return [{ lane, do: 'send', call: 'submit', request: pending.submission, conversationId: id }];
+  if (awaitingEcho.some(({ submission }) => submission.kind !== 'application')) return [];
+  const item = nextItem(conversation);
+  if (conversation.state === 'creating') {
+    return item?.kind === 'create' ? [{ lane, do: 'prepare', what: { kind: 'message', conversationId: id } }] : [];
+  }
+  const group = state.groups.get(id);
+  if (isHeld(conversation, group?.context.epoch, emulation.group.context.epoch)) return [];
+  if (!maySend(emulation.epochs, conversation)) return [];
+  if (item === undefined) return renewalTodos(emulation, id, conversation, now);
+  if (item.kind === 'add' && conversation.claim?.keyPackages === undefined) {
+    const { claim } = conversation;
+    if (claim === undefined) return [{ lane, do: 'prepare', what: { kind: 'claim', conversationId: id } }];
+    const request = { claimId: claim.claimId, accountIds: item.members.map(({ accountId }) => accountId) };
+    return [{ lane, do: 'send', call: 'claim-key-packages', request, conversationId: id }];
+  }
+  return [{ lane, do: 'prepare', what: { kind: 'message', conversationId: id } }];
+}
+
+/** Reading sections 8 and 12.4: the device that raised the floor renews the leaf, the others if it does not come to it. */
+function renewalTodos(emulation: EmulationState, id: string, conversation: Conversation, now: number): Todo[] {
+  const lane = `conversation/${id}`;
+  const { floor, group } = emulation;
+  if (!isBelowFloor(emulation.epochs, floor.epoch, conversation)) return [];
+  if (floor.by !== group.ownLeaf && now < floor.othersFrom) return [{ lane, do: 'wait', until: floor.othersFrom }];
+  return [{ lane, do: 'prepare', what: { kind: 'renewal', conversationId: id } }];
+}

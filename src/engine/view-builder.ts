@@ -1,0 +1,215 @@
+import { equal, toHex } from '../bytes/index.ts';
+import { encodeLinkCode, shortNumberOf } from './link-code.ts';
+import { transcriptOf } from './linking.ts';
+import { EMULATION_SUITE } from './protocol.ts';
+import { pendingItems } from './sending.ts';
+import type { Conversation, EngineState, LinkState, StoredMessage, WorkItem } from './state.ts';
+import type {
+  AccountView,
+  ConnectionView,
+  ConversationState,
+  ConversationView,
+  DeviceView,
+  LinkView,
+  MemberView,
+  MessageView,
+  NoticeView,
+  Phase,
+  StateView,
+} from './view.ts';
+import { maySend } from './virtual-leaf.ts';
+
+/** The state as a person may see it. Holds no secret but the link code, which is there to be shown. */
+export function viewOf(state: EngineState, connection: ConnectionView): StateView {
+  return {
+    phase: phaseOf(state),
+    account: accountView(state),
+    devices: deviceViews(state),
+    conversations: [...state.conversations]
+      .map(([id, conversation]) => conversationView(state, id, conversation))
+      .sort((a, b) => activityOf(state, b) - activityOf(state, a)),
+    link: state.link === undefined || state.link.hidden ? undefined : linkView(state.link),
+    connection,
+    notices: state.notices.map((notice) => ({ ...notice, text: sentenceOf(notice) })),
+  };
+}
+
+function phaseOf({ unlinked, account, creating, link }: EngineState): Phase {
+  if (unlinked) return 'unlinked';
+  if (account !== undefined) return 'ready';
+  if (creating !== undefined) return 'creating';
+  return link === undefined || link.hidden ? 'new' : 'linking';
+}
+
+function accountView({ account, creating, device }: EngineState): AccountView | undefined {
+  const username = account?.username ?? creating?.username;
+  if (username === undefined || device === undefined) return undefined;
+  return { accountId: account === undefined ? '' : toHex(account.accountId), username, deviceName: device.deviceName };
+}
+
+function deviceViews({ emulation }: EngineState): DeviceView[] {
+  const roster = emulation?.epochs.get(emulation.currentEpochId)?.roster ?? [];
+  return roster.map(({ emulatorLeaf, signatureKey }) => ({
+    emulatorLeaf,
+    name: emulation?.deviceNames.get(toHex(signatureKey)) ?? '',
+    own: emulatorLeaf === emulation?.group.ownLeaf,
+  }));
+}
+
+function activityOf(state: EngineState, { conversationId }: ConversationView): number {
+  const conversation = state.conversations.get(conversationId);
+  const waiting = conversation && waitingTexts(conversation).at(-1);
+  return Math.max(conversation?.last?.at ?? 0, conversation?.startedAt ?? 0, waiting?.at ?? 0);
+}
+
+function conversationView(state: EngineState, conversationId: string, conversation: Conversation): ConversationView {
+  const members = conversation.members.map((accountId) => memberView(state, accountId));
+  const invited = pendingItems(conversation).flatMap((item) => (item.kind === 'add' ? item.members : []));
+  const others = [...members.filter(({ own }) => !own).map(({ username }) => username), ...invited.map(({ username }) => username)];
+  return {
+    conversationId,
+    title: conversation.title === '' ? [...new Set(others)].join(', ') : conversation.title,
+    kind: conversation.title === '' ? 'direct' : 'group',
+    state: stateOf(state, conversation),
+    members,
+    unread: conversation.unread,
+    lastMessage: conversation.last && messageView(state, conversationId, conversation.last),
+    draft: conversation.draft,
+    pendingChanges: pendingItems(conversation).flatMap(changeOf),
+  };
+}
+
+function stateOf({ emulation }: EngineState, conversation: Conversation): ConversationState {
+  if (conversation.state !== 'member') return conversation.state;
+  return emulation !== undefined && maySend(emulation.epochs, conversation) ? 'ready' : 'renewing';
+}
+
+function changeOf(item: WorkItem): string[] {
+  if (item.kind === 'add') return [`Adding ${item.members.map(({ username }) => username).join(', ')}`];
+  return item.kind === 'remove' ? [`Removing ${item.username}`] : [];
+}
+
+function memberView({ account, contacts }: EngineState, accountId: Uint8Array): MemberView {
+  const own = account !== undefined && equal(account.accountId, accountId);
+  return { accountId: toHex(accountId), username: contacts.get(toHex(accountId)) || 'unknown', own };
+}
+
+/** One stored line. */
+export function messageView(state: EngineState, conversationId: string, stored: StoredMessage): MessageView {
+  const { messageKey, position, kind, device, alarm, at } = stored;
+  const sender = stored.sender && memberView(state, stored.sender);
+  return {
+    messageKey,
+    conversationId,
+    position,
+    kind,
+    text: kind === 'text' ? stored.text : eventText(state, stored),
+    sender,
+    device,
+    alarm,
+    at,
+    status: 'sent',
+    problem: undefined,
+  };
+}
+
+function eventText(state: EngineState, { text, sender, added, removed }: StoredMessage): string {
+  const by = sender === undefined ? 'Somebody' : nameOf(state, sender);
+  const names = (ids: readonly Uint8Array[]): string => ids.map((id) => nameOf(state, id)).join(', ');
+  if (text === 'joined') return 'You are in this conversation now. Earlier messages are not shown.';
+  if (text !== 'members') return `${by} sent something that this version of Chorus cannot show.`;
+  const parts = [...(added.length > 0 ? [`added ${names(added)}`] : []), ...(removed.length > 0 ? [`removed ${names(removed)}`] : [])];
+  return `${by} ${parts.join(' and ')}`;
+}
+
+function nameOf(state: EngineState, accountId: Uint8Array): string {
+  const { username, own } = memberView(state, accountId);
+  return own ? 'You' : username;
+}
+
+type TextItem = Extract<WorkItem, { kind: 'text' }>;
+
+function waitingTexts(conversation: Conversation): TextItem[] {
+  return pendingItems(conversation).filter((item) => item.kind === 'text');
+}
+
+/** What was written and is not in the log yet, newest first. */
+export function waitingViews(state: EngineState, conversationId: string): MessageView[] {
+  const conversation = state.conversations.get(conversationId);
+  if (conversation === undefined || state.account === undefined) return [];
+  const sender = memberView(state, state.account.accountId);
+  const accepted = new Set(conversation.awaitingEcho.map(({ item }) => item));
+  const device = { name: state.device?.deviceName ?? '', own: true, known: true };
+  return waitingTexts(conversation)
+    .map((item): MessageView => ({
+      messageKey: toHex(item.messageId),
+      conversationId,
+      position: undefined,
+      kind: 'text',
+      text: item.text,
+      sender,
+      device,
+      alarm: false,
+      at: item.at,
+      status: item.problem !== undefined ? 'failed' : accepted.has(item) ? 'sent' : 'waiting',
+      problem: item.problem === undefined ? undefined : problemSentence(item.problem),
+    }))
+    .reverse();
+}
+
+/** Written things that have not reached the server. */
+export function waitingCount({ conversations }: EngineState): number {
+  let count = 0;
+  for (const { queue, pending } of conversations.values()) {
+    count += queue.filter((item) => item.kind === 'text' && item.problem === undefined).length;
+    if (pending?.item.kind === 'text') count += 1;
+  }
+  return count;
+}
+
+function linkView(link: LinkState): LinkView {
+  const numbered = link.step === 'compare' || link.step === 'waiting-for-other' || link.step === 'adding';
+  return {
+    role: link.role,
+    step: link.step,
+    code: link.role === 'new' && link.step === 'show-code' ? encodeLinkCode(EMULATION_SUITE, link.secret) : undefined,
+    shortNumber: numbered ? shortNumberOf(EMULATION_SUITE, transcriptOf(link)) : undefined,
+    otherName: link.otherName,
+    problem: link.problem,
+    progress: undefined,
+  };
+}
+
+function sentenceOf({ kind, text }: NoticeView): string {
+  const where = text === '' ? 'a conversation' : `“${text}”`;
+  switch (kind) {
+    case 'device-linked':
+      return text === '' ? 'A device was linked to your account.' : `“${text}” was linked to your account.`;
+    case 'cloned-device':
+      return `A message in ${where} was sent with this device's keys, but not by this device. Somebody may hold a copy of it: unlink this device and link it anew.`;
+    case 'unknown-device':
+      return `A message in ${where} was sent in your name by a device that is not one of yours.`;
+    case 'refused-message':
+      return `A message in ${where} was refused because it is not what it claims to be.`;
+    case 'request-failed':
+      return problemSentence(text);
+  }
+}
+
+function problemSentence(problem: string): string {
+  switch (problem) {
+    case 'no-key-package':
+      return 'That person cannot be added right now: their devices have to come online first.';
+    case 'unknown-account':
+      return 'That account does not exist any more.';
+    case 'not-a-member':
+    case 'unknown-group':
+      return 'You are not in this conversation any more.';
+    case 'too-large':
+      return 'This is too large to be sent.';
+    case 'too-many':
+      return 'There is no room for more here.';
+    default:
+      return 'The server did not take this. You can try again.';
+  }
+}
