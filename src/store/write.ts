@@ -60,8 +60,10 @@ export async function commit({ database, root, ring }: Session, changes: SealedC
   let stale: boolean;
   try {
     const made = new Set(changes.made.map(({ name }) => keyId(name)));
-    const named = await transaction.objectStore('meta').get('root');
-    const present = await Promise.all(changes.uses.map(({ scope, born }) => keys.getKey([scope, born])));
+    const [named, ...present] = await Promise.all([
+      transaction.objectStore('meta').get('root'),
+      ...changes.uses.map(({ scope, born }) => keys.getKey([scope, born])),
+    ]);
     stale = named?.name !== root.name || changes.uses.some((name, index) => (present[index] === undefined) !== made.has(keyId(name)));
     if (stale) transaction.abort();
     else {
