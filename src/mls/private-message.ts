@@ -197,7 +197,7 @@ function findEpoch(state: GroupState, message: PrivateMessage): ReadableEpoch {
 }
 
 /** RFC 9420 section 6.3.1: proposals and commits use the handshake ratchet. */
-export function ratchetTypeOf(contentType: ContentTypeName): RatchetType {
+function ratchetTypeOf(contentType: ContentTypeName): RatchetType {
   return contentType === 'application' ? 'application' : 'handshake';
 }
 

@@ -93,7 +93,7 @@ function senderKey(state: GroupState, content: FramedContent): Uint8Array {
 const MAX_EXTERNAL_SENDERS = 256;
 
 /** Extension `external_senders`: `ExternalSender external_senders<V>` (RFC 9420 section 12.1.8.1). @throws DecodeError */
-export function externalSenders(context: GroupContext): ExternalSender[] {
+function externalSenders(context: GroupContext): ExternalSender[] {
   const extension = context.extensions.find(({ extensionType }) => extensionType === 'external_senders');
   if (extension === undefined) return [];
   const list = decode(extension.extensionData, 'external_senders', (reader) => reader.opaque('external_senders'));

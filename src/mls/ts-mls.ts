@@ -16,9 +16,9 @@ import {
 import { encodeFramedContentTBS, type FramedContent, type FramedContentAuthData, type FramedContentTBS } from 'ts-mls/framedContent.js';
 import { decodeMlsMessage, encodeMlsMessage, type MLSMessage } from 'ts-mls/message.js';
 // PrivateMessage and its AADs: section 6.3; not in the index.
-import { decodePrivateMessage, encodePrivateContentAAD, encodePrivateMessage, type PrivateMessage } from 'ts-mls/privateMessage.js';
+import { encodePrivateContentAAD, type PrivateMessage } from 'ts-mls/privateMessage.js';
 import { encodeSenderDataAAD } from 'ts-mls/sender.js';
-import { decodePublicMessage, encodePublicMessage, type PublicMessage } from 'ts-mls/publicMessage.js';
+import type { PublicMessage } from 'ts-mls/publicMessage.js';
 // ConfirmedTranscriptHashInput: section 8.2; not in the index.
 import { encodeConfirmedTranscriptHashInput } from 'ts-mls/transcriptHash.js';
 // Commit and proposals: section 12; their codecs are not in the index.
@@ -29,54 +29,40 @@ import { decodeUpdatePath, encodeUpdatePath, type UpdatePath } from 'ts-mls/upda
 import { decodeGroupContext, encodeGroupContext, type GroupContext } from 'ts-mls/groupContext.js';
 import { decodeGroupInfo, encodeGroupInfo, encodeGroupInfoTBS, type GroupInfo } from 'ts-mls/groupInfo.js';
 import { decodeGroupSecrets, encodeGroupSecrets, type GroupSecrets } from 'ts-mls/groupSecrets.js';
-import { decodeWelcome, encodeWelcome, type Welcome } from 'ts-mls/welcome.js';
-import { decodeHpkeCiphertext, encodeHpkeCiphertext, type HPKECiphertext } from 'ts-mls/hpkeCiphertext.js';
+import type { Welcome } from 'ts-mls/welcome.js';
+import type { HPKECiphertext } from 'ts-mls/hpkeCiphertext.js';
 // Key packages and leaves: sections 7.2, 10; the signed forms are not in the index.
 import { decodeKeyPackage, encodeKeyPackage, encodeKeyPackageTBS, type KeyPackage } from 'ts-mls/keyPackage.js';
 import { decodeLeafNode, encodeLeafNode, encodeLeafNodeTBS, type LeafNode } from 'ts-mls/leafNode.js';
-import { decodeCapabilities, encodeCapabilities, type Capabilities } from 'ts-mls/capabilities.js';
-import { decodeCredential, encodeCredential, type Credential } from 'ts-mls/credential.js';
-import { decodeExtension, encodeExtension, extensionTypeToNumber, type Extension } from 'ts-mls/extension.js';
+import type { Capabilities } from 'ts-mls/capabilities.js';
+import type { Credential } from 'ts-mls/credential.js';
+import { extensionTypeToNumber, type Extension } from 'ts-mls/extension.js';
 import { decodeExternalSender, encodeExternalSender, type ExternalSender } from 'ts-mls/externalSender.js';
 import { decodeRequiredCapabilities, encodeRequiredCapabilities, type RequiredCapabilities } from 'ts-mls/requiredCapabilities.js';
 // Pre-shared keys: section 8.4; not in the index.
 import { decodePskId, encodePskId, encodePskLabel, type PreSharedKeyID } from 'ts-mls/presharedkey.js';
 // The ratchet tree and its hash inputs: sections 7.8, 7.9, 12.4.3.3; not in the index.
-import { decodeRatchetTree, encodeRatchetTree, decodeNode, encodeNode, type Node } from 'ts-mls/ratchetTree.js';
-import { decodeParentNode, encodeParentNode, type ParentNode } from 'ts-mls/parentNode.js';
+import { decodeNode, encodeNode, type Node } from 'ts-mls/ratchetTree.js';
+import type { ParentNode } from 'ts-mls/parentNode.js';
 import { encodeParentHashInput } from 'ts-mls/parentHash.js';
 import { encodeTreeHashInput } from 'ts-mls/treeHash.js';
 import type { Sender } from 'ts-mls/sender.js';
 import type { CiphersuiteName } from 'ts-mls/crypto/ciphersuite.js';
 
-export type { AuthenticatedContentCommit, AuthenticatedContentProposal, AuthenticatedContentTBM } from 'ts-mls/authenticatedContent.js';
+export type { AuthenticatedContentCommit, AuthenticatedContentTBM } from 'ts-mls/authenticatedContent.js';
 export type { FramedContentCommit, FramedContentInfo } from 'ts-mls/framedContent.js';
-export type { MlsMessageContent } from 'ts-mls/message.js';
 export type { ContentTypeName } from 'ts-mls/contentType.js';
 export type { WireformatName } from 'ts-mls/wireformat.js';
-export type { SenderTypeName } from 'ts-mls/sender.js';
-export type {
-  ProposalAdd,
-  ProposalUpdate,
-  ProposalRemove,
-  ProposalPSK,
-  ProposalReinit,
-  ProposalExternalInit,
-  ProposalGroupContextExtensions,
-  ProposalCustom,
-} from 'ts-mls/proposal.js';
+export type { ProposalAdd } from 'ts-mls/proposal.js';
 export type { ProposalOrRef } from 'ts-mls/proposalOrRefType.js';
 export type { UpdatePathNode } from 'ts-mls/updatePath.js';
 export type { GroupInfoTBS } from 'ts-mls/groupInfo.js';
 export type { EncryptedGroupSecrets } from 'ts-mls/welcome.js';
 export type { KeyPackageTBS } from 'ts-mls/keyPackage.js';
-export type { LeafNodeCommit, LeafNodeData, LeafNodeInfo, LeafNodeKeyPackage, LeafNodeTBS, LeafNodeUpdate } from 'ts-mls/leafNode.js';
+export type { LeafNodeCommit, LeafNodeKeyPackage, LeafNodeTBS, LeafNodeUpdate } from 'ts-mls/leafNode.js';
 export type { Lifetime } from 'ts-mls/lifetime.js';
-export type { CredentialBasic } from 'ts-mls/credential.js';
 export type { CredentialTypeName } from 'ts-mls/credentialType.js';
 export type { ExtensionType } from 'ts-mls/extension.js';
-export type { PSKInfo } from 'ts-mls/presharedkey.js';
-export type { NodeLeaf, NodeParent } from 'ts-mls/ratchetTree.js';
 export type { ParentHashInput } from 'ts-mls/parentHash.js';
 export type { TreeHashInput } from 'ts-mls/treeHash.js';
 export type {
@@ -169,15 +155,11 @@ export const authenticatedContentCodec: Codec<AuthenticatedContent> = codec(
   encodeAuthenticatedContent,
   withProposals(decodeAuthenticatedContent, ({ content }) => proposalsOfContent(content)),
 );
-export const capabilitiesCodec: Codec<Capabilities> = codec('Capabilities', encodeCapabilities, decodeCapabilities);
 export const commitCodec: Codec<Commit> = codec('Commit', encodeCommit, withProposals(decodeCommit, proposalsOfCommit));
-export const credentialCodec: Codec<Credential> = codec('Credential', encodeCredential, decodeCredential);
-export const extensionCodec: Codec<Extension> = codec('Extension', encodeExtension, decodeExtension);
 export const externalSenderCodec: Codec<ExternalSender> = codec('ExternalSender', encodeExternalSender, decodeExternalSender);
 export const groupContextCodec: Codec<GroupContext> = codec('GroupContext', encodeGroupContext, decodeGroupContext);
 export const groupInfoCodec: Codec<GroupInfo> = codec('GroupInfo', encodeGroupInfo, decodeGroupInfo);
 export const groupSecretsCodec: Codec<GroupSecrets> = codec('GroupSecrets', encodeGroupSecrets, decodeGroupSecrets);
-export const hpkeCiphertextCodec: Codec<HPKECiphertext> = codec('HPKECiphertext', encodeHpkeCiphertext, decodeHpkeCiphertext);
 export const keyPackageCodec: Codec<KeyPackage> = codec('KeyPackage', encodeKeyPackage, decodeKeyPackage);
 export const leafNodeCodec: Codec<LeafNode> = codec('LeafNode', encodeLeafNode, decodeLeafNode);
 export const mlsMessageCodec: Codec<MLSMessage> = codec(
@@ -186,27 +168,18 @@ export const mlsMessageCodec: Codec<MLSMessage> = codec(
   withProposals(decodeMlsMessage, proposalsOfMessage),
 );
 export const nodeCodec: Codec<Node> = codec('Node', encodeNode, decodeNode);
-export const parentNodeCodec: Codec<ParentNode> = codec('ParentNode', encodeParentNode, decodeParentNode);
 export const preSharedKeyIdCodec: Codec<PreSharedKeyID> = codec('PreSharedKeyID', encodePskId, decodePskId);
-export const privateMessageCodec: Codec<PrivateMessage> = codec('PrivateMessage', encodePrivateMessage, decodePrivateMessage);
 export const proposalCodec: Codec<Proposal> = codec(
   'Proposal',
   encodeProposal,
   withProposals(decodeProposal, (proposal) => [proposal]),
 );
-export const publicMessageCodec: Codec<PublicMessage> = codec(
-  'PublicMessage',
-  encodePublicMessage,
-  withProposals(decodePublicMessage, ({ content }) => proposalsOfContent(content)),
-);
-export const ratchetTreeCodec: Codec<(Node | undefined)[]> = codec('ratchet_tree', encodeRatchetTree, decodeRatchetTree);
 export const requiredCapabilitiesCodec: Codec<RequiredCapabilities> = codec(
   'RequiredCapabilities',
   encodeRequiredCapabilities,
   decodeRequiredCapabilities,
 );
 export const updatePathCodec: Codec<UpdatePath> = codec('UpdatePath', encodeUpdatePath, decodeUpdatePath);
-export const welcomeCodec: Codec<Welcome> = codec('Welcome', encodeWelcome, decodeWelcome);
 
 /**
  * The struct that `bytes` hold, exactly and canonically. The result shares no memory with `bytes`.

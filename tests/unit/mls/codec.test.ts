@@ -1,15 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { concat } from '../../../src/bytes/index.ts';
-import {
-  commitCodec,
-  decodeExact,
-  groupSecretsCodec,
-  mlsMessageCodec,
-  proposalCodec,
-  ratchetTreeCodec,
-  type Codec,
-} from '../../../src/mls/ts-mls.ts';
+import { commitCodec, decodeExact, groupSecretsCodec, mlsMessageCodec, proposalCodec, type Codec } from '../../../src/mls/ts-mls.ts';
+import { RatchetTree } from '../../../src/mls/ratchet-tree.ts';
 import { DecodeError, Reader, Writer } from '../../../src/wire/index.ts';
 import { loadVectors, vectorsPresent } from '../../support/mls-vectors.ts';
 
@@ -52,7 +45,10 @@ describe.skipIf(!vectorsPresent)('working group vectors: messages', () => {
       }
       decodes(commitCodec, vector.bytes('commit'));
       decodes(groupSecretsCodec, vector.bytes('group_secrets'));
-      decodes(ratchetTreeCodec, vector.bytes('ratchet_tree'));
+      const tree = vector.bytes('ratchet_tree');
+      expect(RatchetTree.decode(tree).encode()).toEqual(tree);
+      expect(() => RatchetTree.decode(concat(tree, Uint8Array.of(0)))).toThrow(DecodeError);
+      expect(() => RatchetTree.decode(tree.subarray(0, tree.length - 1))).toThrow(DecodeError);
     }
   }, 60_000); // 300 vectors of 18 structs, each decoded three times
 
