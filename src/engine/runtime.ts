@@ -22,6 +22,7 @@ export interface RuntimePorts {
   readonly notify: (notification: { tag: string; title: string; body: string; conversationId: string }) => void;
   /** Something waits for the network: ask to be woken when it is back. */
   readonly requestSync: () => void;
+  /** Resolves after `ms`, or when the signal aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Address and signed headers of the event stream, good for one use. */
   readonly prepareEventStream: (after: number, proof: DeviceProof) => Promise<PreparedStream>;
@@ -279,10 +280,9 @@ class Runtime implements EngineRuntime {
     if (!Number.isFinite(next)) return;
     const timer = new AbortController();
     this.#timer = timer;
-    this.#ports.sleep(next - now, timer.signal).then(
-      () => void this.#pump(),
-      () => undefined, // aborted: another timer took its place
-    );
+    void this.#ports.sleep(next - now, timer.signal).then(() => {
+      if (!timer.signal.aborted) void this.#pump();
+    });
   }
 
   #idle(): Promise<void> {

@@ -1,0 +1,220 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createDeliveryClient, followEvents, fromJson, sequenceEntryFrame } from '../../src/delivery/index.ts';
+import type { StorePort } from '../../src/engine/ports.ts';
+import { createRuntime, type EngineRuntime } from '../../src/engine/runtime.ts';
+import type { ConversationView, MessageView, StateView } from '../../src/engine/view.ts';
+import { createMemoryStore } from '../../src/store/memory-store.ts';
+import { startServer, type RunningServer } from '../../server/start.ts';
+
+/** The real engine, the real delivery client and the real server over a socket; the store is in memory. */
+export class EngineWorld {
+  readonly #dataDir = mkdtempSync(join(tmpdir(), 'chorus-engine-'));
+  readonly #devices: TestDevice[] = [];
+  #server: RunningServer | undefined;
+
+  get url(): string {
+    if (this.#server === undefined) throw new Error('the server is not running');
+    return this.#server.url;
+  }
+
+  async start(): Promise<void> {
+    const port = this.#server === undefined ? 0 : Number(new URL(this.#server.url).port);
+    this.#server = await startServer({ port, dataDir: this.#dataDir, appDir: this.#dataDir });
+  }
+
+  async stopServer(): Promise<void> {
+    await this.#server?.close();
+  }
+
+  device(): TestDevice {
+    const device = new TestDevice(this.url, createMemoryStore());
+    this.#devices.push(device);
+    return device;
+  }
+
+  /** A device with an account of its own. */
+  async person(username: string, deviceName = `${username}'s laptop`): Promise<TestDevice> {
+    const device = this.device();
+    await device.do({ command: 'createAccount', username, deviceName });
+    return device;
+  }
+
+  /** Links a new device to the account of `adder`, both people saying yes. */
+  async link(adder: TestDevice, deviceName: string): Promise<TestDevice> {
+    const device = this.device();
+    await device.do({ command: 'startLink', deviceName });
+    const code = await device.until(({ link }) => link?.code);
+    await adder.do({ command: 'acceptLinkCode', code });
+    const [here, there] = await Promise.all([
+      device.until(({ link }) => (link?.step === 'compare' ? link.shortNumber : undefined)),
+      adder.until(({ link }) => (link?.step === 'compare' ? link.shortNumber : undefined)),
+    ]);
+    if (here !== there) throw new Error('the numbers differ');
+    await device.do({ command: 'confirmLink', yes: true });
+    await adder.do({ command: 'confirmLink', yes: true });
+    await device.until(({ phase }) => phase === 'ready' || undefined);
+    await adder.until(({ link }) => link?.step === 'done' || undefined);
+    await adder.do({ command: 'closeLink' });
+    return device;
+  }
+
+  async close(): Promise<void> {
+    for (const device of this.#devices) device.stop();
+    await this.#server?.close();
+    rmSync(this.#dataDir, { recursive: true, force: true });
+  }
+}
+
+/** One browser without a browser: its store outlives the engine that runs on it. */
+export class TestDevice {
+  readonly store: StorePort;
+  readonly #url: string;
+  #running: { readonly runtime: EngineRuntime; readonly stop: AbortController };
+  readonly #watchers = new Set<() => void>();
+  readonly notifications: { readonly title: string; readonly body: string }[] = [];
+  online = true;
+
+  constructor(url: string, store: StorePort) {
+    this.#url = url;
+    this.store = store;
+    this.#running = this.#start();
+  }
+
+  get runtime(): EngineRuntime {
+    return this.#running.runtime;
+  }
+
+  /** As a browser that stops the worker: memory is gone, the store stays. */
+  restart(): void {
+    this.stop();
+    this.#running = this.#start();
+  }
+
+  stop(): void {
+    this.#running.stop.abort();
+  }
+
+  async do(command: Parameters<EngineRuntime['command']>[0]): Promise<string> {
+    const result = await this.runtime.command(command);
+    if (!result.ok) throw new Error(result.problem);
+    return result.made ?? '';
+  }
+
+  async startConversation(usernames: readonly string[], title = ''): Promise<string> {
+    const members = await this.runtime.findAccounts(usernames);
+    if (typeof members === 'string') throw new Error(members);
+    return this.do({ command: 'startConversation', members, title });
+  }
+
+  async addMember(conversationId: string, username: string): Promise<void> {
+    const members = await this.runtime.findAccounts([username]);
+    if (typeof members === 'string') throw new Error(members);
+    await this.do({ command: 'addMember', conversationId, member: members[0]! });
+  }
+
+  async send(conversationId: string, text: string): Promise<void> {
+    await this.do({ command: 'send', conversationId, messageId: new Uint8Array(randomBytes(16)), text });
+  }
+
+  /** What `look` finds in the view, as soon as it is there. @throws Error after 20 s */
+  until<Found>(look: (view: StateView) => Found | undefined): Promise<Found> {
+    return this.#waitFor(async () => look(await this.runtime.state()));
+  }
+
+  conversation(conversationId: string, isThere: (conversation: ConversationView) => boolean): Promise<ConversationView> {
+    return this.until(({ conversations }) =>
+      conversations.find((conversation) => conversation.conversationId === conversationId && isThere(conversation)),
+    );
+  }
+
+  /** Lines of a conversation, oldest first, as soon as `isThere` holds of them. */
+  messages(conversationId: string, isThere: (messages: MessageView[]) => boolean): Promise<MessageView[]> {
+    return this.#waitFor(async () => {
+      const { messages } = await this.runtime.messages(conversationId, undefined, 1000);
+      return isThere(messages) ? messages.reverse() : undefined;
+    });
+  }
+
+  async texts(conversationId: string, count: number): Promise<string[]> {
+    const isText = ({ kind, status, position }: MessageView): boolean => kind === 'text' && status === 'sent' && position !== undefined;
+    const messages = await this.messages(conversationId, (all) => all.filter(isText).length >= count);
+    return messages.filter(isText).map(({ text }) => text);
+  }
+
+  async #waitFor<Found>(look: () => Promise<Found | undefined>): Promise<Found> {
+    const deadline = Date.now() + 20_000;
+    for (;;) {
+      const changed = new Promise<void>((resolve) => {
+        this.#watchers.add(resolve);
+        setTimeout(resolve, 200);
+      });
+      const found = await look();
+      if (found !== undefined) return found;
+      if (Date.now() > deadline) throw new Error(`not there in time: ${JSON.stringify(await this.runtime.state())}`);
+      await changed;
+    }
+  }
+
+  #start(): { runtime: EngineRuntime; stop: AbortController } {
+    const stop = new AbortController();
+    let queue: Promise<unknown> = Promise.resolve();
+    const delivery = createDeliveryClient({
+      baseUrl: this.#url,
+      now: Date.now,
+      fetch: (input, init) => {
+        if (!this.online || stop.signal.aborted) return Promise.reject(new Error('offline'));
+        return fetch(input, { ...init, signal: AbortSignal.any([stop.signal, ...(init.signal ? [init.signal] : [])]) });
+      },
+    });
+    const runtime = createRuntime({
+      store: this.store,
+      delivery,
+      prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
+      readEntry: (data) => fromJson(sequenceEntryFrame, data),
+      random: (length) => new Uint8Array(randomBytes(length)),
+      now: Date.now,
+      exclusive: (task) => {
+        const run = queue.then(task);
+        queue = run.catch(() => undefined);
+        return run;
+      },
+      changed: () => {
+        for (const wake of this.#watchers) wake();
+        this.#watchers.clear();
+      },
+      notify: (notification) => this.notifications.push(notification),
+      requestSync: () => undefined,
+      sleep: (ms, signal) => sleep(ms, AbortSignal.any([signal, stop.signal])),
+    });
+    void this.#follow(runtime, stop.signal);
+    return { runtime, stop };
+  }
+
+  /** The leader tab's part: one event stream, each event handed on in order. */
+  async #follow(runtime: EngineRuntime, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const prepared = this.online ? await runtime.streamRequest().catch(() => undefined) : undefined;
+      if (prepared !== undefined) {
+        await followEvents(prepared, fetch, signal, async (event) => {
+          if (event.event === 'open') await runtime.streamEvent({ event: 'opened' });
+          else await runtime.streamEvent({ data: '', ...event });
+        });
+      }
+      await sleep(100, signal);
+    }
+  }
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    timer.unref();
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

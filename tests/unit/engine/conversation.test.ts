@@ -1,0 +1,41 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { EngineWorld } from '../../support/engine-world.ts';
+
+let world: EngineWorld;
+
+beforeEach(async () => {
+  world = new EngineWorld();
+  await world.start();
+});
+
+afterEach(() => world.close());
+
+describe('two people', () => {
+  it('talk to each other', async () => {
+    const anna = await world.person('anna');
+    const ben = await world.person('ben');
+    await ben.until(({ connection }) => (connection.status === 'online' ? true : undefined));
+    const id = await anna.startConversation(['ben']);
+    await anna.send(id, 'hello');
+    expect(await ben.texts(id, 1)).toEqual(['hello']);
+    await ben.send(id, 'hi');
+    expect(await anna.texts(id, 2)).toEqual(['hello', 'hi']);
+  }, 30_000);
+});
+
+describe('a linked device', () => {
+  it('is in every conversation, sends and receives', async () => {
+    const laptop = await world.person('anna');
+    const ben = await world.person('ben');
+    const id = await laptop.startConversation(['ben']);
+    await laptop.send(id, 'from the laptop');
+    await ben.texts(id, 1);
+    const phone = await world.link(laptop, 'phone');
+    await phone.conversation(id, ({ state }) => state === 'ready');
+    await phone.send(id, 'from the phone');
+    expect(await ben.texts(id, 2)).toEqual(['from the laptop', 'from the phone']);
+    expect(await laptop.texts(id, 2)).toEqual(['from the laptop', 'from the phone']);
+    await ben.send(id, 'to both');
+    expect(await phone.texts(id, 2)).toEqual(['from the phone', 'to both']);
+  }, 60_000);
+});
