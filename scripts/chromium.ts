@@ -21,7 +21,7 @@ export function findOrInstallChromium(): string {
   if (found !== undefined) return found;
   if (isDebian() && process.getuid?.() === 0) {
     run('apt-get', ['update']);
-    run('apt-get', ['install', '-y', '--no-install-recommends', 'chromium']);
+    run('apt-get', ['install', '-y', 'chromium']);
   } else {
     run('npx', ['playwright', 'install', 'chromium']);
   }
