@@ -108,19 +108,24 @@ export async function verifyGroupInfo(
   groupInfo: GroupInfo,
   { checkLeaf, ratchetTree }: { readonly checkLeaf: LeafCheck; readonly ratchetTree?: Uint8Array | undefined },
 ): Promise<RatchetTree> {
-  const { groupContext, signer, signature } = groupInfo;
+  const { groupContext, signer } = groupInfo;
   const encoded = extensionData(groupInfo, 'ratchet_tree') ?? ratchetTree;
   if (encoded === undefined) throw new MlsError('invalid-group-info', 'no ratchet tree');
   const tree = RatchetTree.decode(encoded);
   const signerLeaf = tree.leaf(signer);
   if (signerLeaf === undefined) throw new MlsError('invalid-group-info', 'signer');
-  if (!(await suite.verifyWithLabel(signerLeaf.signaturePublicKey, LABEL, encodeGroupInfoTBS(groupInfo), signature))) {
-    throw new MlsError('invalid-signature', 'group info');
-  }
+  await verifyGroupInfoSignature(suite, groupInfo, signerLeaf.signaturePublicKey);
   await validateTree(suite, tree, groupContext);
   const { groupId } = groupContext;
   await Promise.all([...tree.leaves()].map(([leafIndex, leaf]) => checkLeaf(leaf, { groupId, leafIndex, replaces: undefined })));
   return tree;
+}
+
+/** @throws MlsError 'invalid-signature' */
+export async function verifyGroupInfoSignature(suite: MlsSuite, groupInfo: GroupInfo, signatureKey: Uint8Array): Promise<void> {
+  if (!(await suite.verifyWithLabel(signatureKey, LABEL, encodeGroupInfoTBS(groupInfo), groupInfo.signature))) {
+    throw new MlsError('invalid-signature', 'group info');
+  }
 }
 
 /** Extension `external_pub`: `struct { HPKEPublicKey external_pub; } ExternalPub;` @throws MlsError 'invalid-group-info', DecodeError */

@@ -51,18 +51,11 @@ export interface Joined {
  * @throws DecodeError; MlsError 'not-for-us', 'invalid-welcome', 'unknown-psk', 'invalid-confirmation-tag', as `verifyGroupInfo` does
  */
 export async function joinByWelcome(suite: MlsSuite, message: Uint8Array, options: JoinOptions): Promise<Joined> {
-  const welcome = decodeWelcome(suite, message);
-  const secrets = await openGroupSecrets(suite, welcome, options);
-  const joinerSecret = Secret.of('joiner_secret', secrets.joinerSecret);
-  const pskSecret = derivePskSecret(suite, secrets.psks, (id) => options.psks?.(id));
-  const memberSecret = deriveMemberSecret(suite, joinerSecret, pskSecret);
-  joinerSecret.wipe();
-  pskSecret.wipe();
-  const groupInfo = await openGroupInfo(suite, welcome, memberSecret);
+  const { groupInfo, memberSecret, encodedPathSecret } = await openWelcome(suite, message, options);
   const context = groupInfo.groupContext;
   const tree = await verifyGroupInfo(suite, groupInfo, options);
   const ownLeaf = findOwnLeaf(tree, options.encryptionPrivateKey);
-  const pathSecret = secrets.pathSecret && Secret.of('path_secret', secrets.pathSecret);
+  const pathSecret = encodedPathSecret && Secret.of('path_secret', encodedPathSecret);
   const pathPrivateKeys = pathSecret === undefined ? new Map() : joinerPathKeys(suite, tree, ownLeaf, groupInfo.signer, pathSecret);
   pathSecret?.wipe();
   const keys = startEpoch(suite, deriveEpochSecret(suite, memberSecret, context), {
@@ -87,6 +80,29 @@ export async function joinByWelcome(suite: MlsSuite, message: Uint8Array, option
   return { state, groupInfoExtensions: groupInfo.extensions.filter(({ extensionType }) => extensionType !== 'ratchet_tree') };
 }
 
+/** What a Welcome holds for one KeyPackage; nothing of the GroupInfo is verified yet. */
+export interface OpenedWelcome {
+  readonly groupInfo: GroupInfo;
+  readonly memberSecret: Secret<'member_secret'>;
+  readonly encodedPathSecret: Uint8Array | undefined;
+}
+
+/** @throws DecodeError; MlsError 'not-for-us', 'invalid-welcome', 'unknown-psk' */
+export async function openWelcome(
+  suite: MlsSuite,
+  message: Uint8Array,
+  options: Pick<JoinOptions, 'keyPackageRef' | 'initPrivateKey' | 'psks'>,
+): Promise<OpenedWelcome> {
+  const welcome = decodeWelcome(suite, message);
+  const secrets = await openGroupSecrets(suite, welcome, options);
+  const joinerSecret = Secret.of('joiner_secret', secrets.joinerSecret);
+  const pskSecret = derivePskSecret(suite, secrets.psks, (id) => options.psks?.(id));
+  const memberSecret = deriveMemberSecret(suite, joinerSecret, pskSecret);
+  joinerSecret.wipe();
+  pskSecret.wipe();
+  return { groupInfo: await openGroupInfo(suite, welcome, memberSecret), memberSecret, encodedPathSecret: secrets.pathSecret };
+}
+
 function decodeWelcome(suite: MlsSuite, bytes: Uint8Array): Welcome {
   const message = decodeExact(mlsMessageCodec, bytes);
   if (message.wireformat !== 'mls_welcome') throw new MlsError('invalid-welcome', 'another kind of message');
@@ -94,7 +110,11 @@ function decodeWelcome(suite: MlsSuite, bytes: Uint8Array): Welcome {
   return message.welcome;
 }
 
-async function openGroupSecrets(suite: MlsSuite, welcome: Welcome, { keyPackageRef, initPrivateKey }: JoinOptions): Promise<GroupSecrets> {
+async function openGroupSecrets(
+  suite: MlsSuite,
+  welcome: Welcome,
+  { keyPackageRef, initPrivateKey }: Pick<JoinOptions, 'keyPackageRef' | 'initPrivateKey'>,
+): Promise<GroupSecrets> {
   const ours = welcome.secrets.find(({ newMember }) => equal(newMember, keyPackageRef));
   if (ours === undefined) throw new MlsError('not-for-us');
   const { kemOutput, ciphertext } = ours.encryptedGroupSecrets;

@@ -15,6 +15,10 @@ import {
   type GroupState,
   type KeyPackage,
 } from '../../../src/mls/index.ts';
+import { verifyGroupInfoSignature } from '../../../src/mls/group-info.ts';
+import { openWelcome } from '../../../src/mls/join.ts';
+import { deriveEpochSecret, startEpoch } from '../../../src/mls/key-schedule.ts';
+import { verifyConfirmationTag } from '../../../src/mls/transcript.ts';
 import { loadSuiteVectors, vectorsPresent, type Vector } from '../../support/mls-vectors.ts';
 
 const accept = (): Promise<void> => Promise.resolve();
@@ -41,6 +45,24 @@ const FILES = {
 
 describe.each([1, 3] as const)('ciphersuite %i', (id) => {
   const suite = getSuite(id);
+
+  describe.skipIf(!vectorsPresent)('working group vectors: welcome', () => {
+    const vectors = loadSuiteVectors('welcome', id);
+
+    it('are there', () => expect(vectors.length).toBeGreaterThan(0));
+
+    it.each(vectors)('$name: opens, is signed, and its confirmation tag is right', async (vector) => {
+      const { groupInfo, memberSecret } = await openWelcome(suite, vector.bytes('welcome'), {
+        keyPackageRef: keyPackageRef(suite, keyPackageOf(vector.bytes('key_package'))),
+        initPrivateKey: Secret.of('init_private_key', vector.bytes('init_priv')),
+      });
+      await verifyGroupInfoSignature(suite, groupInfo, vector.bytes('signer_pub'));
+      await expect(verifyGroupInfoSignature(suite, groupInfo, new Uint8Array(32))).rejects.toMatchObject({ code: 'invalid-signature' });
+      const { groupContext: context } = groupInfo;
+      const { schedule } = startEpoch(suite, deriveEpochSecret(suite, memberSecret, context), { leafCount: 1, useSafeExporter: false });
+      verifyConfirmationTag(suite, schedule.confirmationKey, context.confirmedTranscriptHash, groupInfo.confirmationTag);
+    });
+  });
 
   describe.skipIf(!vectorsPresent).each(FILES[id])('working group vectors: %s', (file) => {
     const vectors = loadSuiteVectors(file, id);
