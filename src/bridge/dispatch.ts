@@ -50,19 +50,19 @@ export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
     acceptLinkCode: (request) => plain({ command: 'acceptLinkCode', ...request }),
     confirmLink: (request) => plain({ command: 'confirmLink', ...request }),
     closeLink: () => plain({ command: 'closeLink' }),
-    startConversation: async ({ usernames, title }) => {
+    startConversation: async ({ usernames, title }, callId) => {
       const members = await engine.findAccounts(usernames);
       if (typeof members === 'string') return { ok: false, problem: members };
-      const result = await command({ command: 'startConversation', members, title });
+      const result = await command({ command: 'startConversation', groupId: fromHex(callId), members, title });
       if (!result.ok) return result;
       return result.made === undefined ? { ok: true } : { ok: true, conversationId: result.made };
     },
-    addMember: async ({ conversationId, username }) => {
+    addMember: async ({ conversationId, username }, callId) => {
       const found = await engine.findAccounts([username]);
       if (typeof found === 'string') return { ok: false, problem: found };
       const [member] = found;
       if (member === undefined) return { ok: false, problem: 'unknown-account' };
-      return plain({ command: 'addMember', conversationId, member });
+      return plain({ command: 'addMember', conversationId, messageId: fromHex(callId), member });
     },
     removeMember: (request) => plain({ command: 'removeMember', ...request }),
     // The call's own ID names the message: a call that comes again after the worker was stopped sends once.

@@ -1,5 +1,5 @@
 import { ed25519 } from '@noble/curves/ed25519.js';
-import { Secret, toHex, utf8 } from '../bytes/index.ts';
+import { Secret, toHex } from '../bytes/index.ts';
 import { buildKeyPackageLeaf, createGroup, groupInfoOf } from '../mls/index.ts';
 import { accountProofContent } from '../virtual-client/account-proof.ts';
 import { deriveRecoveryKey } from '../virtual-client/index.ts';
@@ -7,10 +7,11 @@ import type { CommandProblem } from './command.ts';
 import { enterEmulationEpoch } from './emulation-epochs.ts';
 import { lifetimeFrom } from './key-package-messages.ts';
 import { emulationGroupExtensions, emulatorLeafTemplate } from './leaf-templates.ts';
-import { MAX_DEVICE_NAME } from './content.ts';
 import type { DeliveryAnswer, DeliveryCalls } from './ports.ts';
 import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
-import { EMPTY_STATE, type DeviceState, type EngineState } from './state.ts';
+import { deviceKeyOf, isDeviceName, newDevice } from './device.ts';
+import { forgetClosedLink } from './linking.ts';
+import { EMPTY_STATE, type EngineState } from './state.ts';
 import type { Turn } from './turn.ts';
 
 /** Every account is a virtual client from its first device on. */
@@ -21,25 +22,9 @@ export function isUsername(text: string): boolean {
   return USERNAME.test(text);
 }
 
-export function isDeviceName(text: string): boolean {
-  const length = utf8(text).length;
-  return length > 0 && length <= MAX_DEVICE_NAME && text.trim() === text;
-}
-
-/** This browser's identity, made once. */
-export function newDevice(turn: Turn, deviceName: string): DeviceState {
-  const signing = EMULATION_SUITE.signatureKeyPair(turn.random(32));
-  return {
-    deviceId: turn.random(16),
-    deviceName,
-    deviceKeySeed: Secret.of('device_key_seed', turn.random(32)),
-    emulatorSignatureKey: signing.publicKey,
-    emulatorSigner: signing.privateKey,
-  };
-}
-
 /** Makes the device, the account key and the emulation group; the server is asked afterwards. */
 export async function createAccount(turn: Turn, username: string, deviceName: string): Promise<CommandProblem | undefined> {
+  forgetClosedLink(turn);
   if (turn.state.device !== undefined) return 'not-ready';
   if (!isUsername(username)) return 'username-invalid';
   if (!isDeviceName(deviceName)) return 'device-name-invalid';
@@ -119,11 +104,6 @@ export function accountRequest(state: EngineState): DeliveryCalls['create-accoun
     emulationGroupId,
     emulationGroupInfo: creating.emulationGroupInfo,
   };
-}
-
-/** Public key by which the server knows this device. */
-export function deviceKeyOf(device: DeviceState): Uint8Array {
-  return ed25519.getPublicKey(device.deviceKeySeed.reveal());
 }
 
 export function onServerDescribed(turn: Turn, answer: DeliveryAnswer<'describe-server'>): void {

@@ -1,14 +1,22 @@
 import type { AccountDescription } from './ports.ts';
 
-/** What a person asks for, after the runtime has looked up what needs the server. */
+/**
+ * What a person asks for, after the runtime has looked up what needs the server. Names of new things
+ * (16 random bytes) come from the tab, so that asking twice does it once.
+ */
 export type Command =
   | { readonly command: 'createAccount'; readonly username: string; readonly deviceName: string }
   | { readonly command: 'startLink'; readonly deviceName: string }
   | { readonly command: 'acceptLinkCode'; readonly code: string }
   | { readonly command: 'confirmLink'; readonly yes: boolean }
   | { readonly command: 'closeLink' }
-  | { readonly command: 'startConversation'; readonly members: readonly AccountDescription[]; readonly title: string }
-  | { readonly command: 'addMember'; readonly conversationId: string; readonly member: AccountDescription }
+  | {
+      readonly command: 'startConversation';
+      readonly groupId: Uint8Array;
+      readonly members: readonly AccountDescription[];
+      readonly title: string;
+    }
+  | { readonly command: 'addMember'; readonly conversationId: string; readonly messageId: Uint8Array; readonly member: AccountDescription }
   | { readonly command: 'removeMember'; readonly conversationId: string; readonly accountId: string }
   | { readonly command: 'send'; readonly conversationId: string; readonly messageId: Uint8Array; readonly text: string }
   | { readonly command: 'retry'; readonly conversationId: string; readonly messageKey: string }

@@ -19,6 +19,7 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
     pending: undefined,
     awaitingEcho: [],
     hold: undefined,
+    finished: [],
     unread: 0,
     readPosition: -1,
     draft: '',

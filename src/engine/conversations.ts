@@ -17,9 +17,10 @@ const MAX_MEMBERS_AT_ONCE = 100;
 /** Returns the conversation's ID: a new one, or the one of two that already exists. */
 export function startConversation(
   turn: Turn,
-  { members, title }: CommandOf<'startConversation'>,
+  { groupId, members, title }: CommandOf<'startConversation'>,
 ): CommandProblem | { conversationId: string } {
   const own = turn.account();
+  if (turn.state.conversations.has(toHex(groupId))) return { conversationId: toHex(groupId) };
   const others = members.filter(({ accountId }, i) => members.findIndex((other) => equal(other.accountId, accountId)) === i);
   if (others.some(({ accountId }) => equal(accountId, own.accountId))) return 'own-account';
   if (others.length === 0 || others.length > MAX_MEMBERS_AT_ONCE) return 'unknown-account';
@@ -29,7 +30,6 @@ export function startConversation(
     const existing = [...turn.state.conversations].find(([, conversation]) => isDirectWith(conversation, only.accountId));
     if (existing !== undefined) return { conversationId: existing[0] };
   }
-  const groupId = turn.random(16);
   const queue: WorkItem[] = [
     { kind: 'create', messageId: turn.random(16) },
     { kind: 'add', messageId: turn.random(16), members: others },
@@ -53,11 +53,12 @@ function isDirectWith(conversation: Conversation, accountId: Uint8Array): boolea
   );
 }
 
-export function addMember(turn: Turn, { conversationId, member }: CommandOf<'addMember'>): CommandProblem | undefined {
+export function addMember(turn: Turn, { conversationId, messageId, member }: CommandOf<'addMember'>): CommandProblem | undefined {
   const conversation = turn.state.conversations.get(conversationId);
   if (conversation === undefined || conversation.state !== 'member') return 'unknown-conversation';
   if (conversation.members.some((accountId) => equal(accountId, member.accountId))) return 'already-member';
-  enqueue(turn, conversationId, { kind: 'add', messageId: turn.random(16), members: [member] });
+  if (wasAsked(conversation, messageId)) return undefined;
+  enqueue(turn, conversationId, { kind: 'add', messageId, members: [member] });
   learnNames(turn, [member]);
   return undefined;
 }
@@ -78,10 +79,15 @@ export function send(turn: Turn, { conversationId, messageId, text }: CommandOf<
   if (conversation === undefined || conversation.state === 'left' || conversation.state === 'out-of-step') return 'unknown-conversation';
   if (text.trim() === '') return 'text-empty';
   if (utf8(text).length > MAX_TEXT) return 'text-too-long';
-  if (pendingItems(conversation).some((item) => equal(item.messageId, messageId))) return { messageKey: toHex(messageId) };
+  if (wasAsked(conversation, messageId)) return { messageKey: toHex(messageId) };
   enqueue(turn, conversationId, { kind: 'text', messageId, text, at: turn.now, problem: undefined });
   turn.updateConversation(conversationId, { draft: '' });
   return { messageKey: toHex(messageId) };
+}
+
+/** Whether the tab has asked for this before, its worker having been stopped before it could answer. */
+function wasAsked(conversation: Conversation, messageId: Uint8Array): boolean {
+  return conversation.finished.includes(toHex(messageId)) || pendingItems(conversation).some((item) => equal(item.messageId, messageId));
 }
 
 /** Tries a failed message again, or drops it. */

@@ -1,7 +1,7 @@
 import { equal, Secret, utf8 } from '../bytes/index.ts';
 import { buildKeyPackage, validateKeyPackage } from '../mls/index.ts';
 import { DecodeError } from '../wire/index.ts';
-import { deviceKeyOf, isDeviceName, newDevice } from './account.ts';
+import { deviceKeyOf, isDeviceName, newDevice } from './device.ts';
 import type { CommandProblem } from './command.ts';
 import { decodeKeyPackage, encodeKeyPackage, lifetimeFrom } from './key-package-messages.ts';
 import { emulatorLeafTemplate } from './leaf-templates.ts';
@@ -46,6 +46,7 @@ type SealedSlot = Exclude<LinkSlot, 'welcome'>;
 
 /** New device: makes its identity and a KeyPackage for the emulation group, and asks to be linked. */
 export async function startLink(turn: Turn, deviceName: string): Promise<CommandProblem | undefined> {
+  forgetClosedLink(turn);
   if (turn.state.device !== undefined || turn.state.link !== undefined) return 'link-in-progress';
   if (!isDeviceName(deviceName)) return 'device-name-invalid';
   const device = newDevice(turn, deviceName);
@@ -90,6 +91,7 @@ export async function startLink(turn: Turn, deviceName: string): Promise<Command
 /** Linked device: takes the code that the other one shows. */
 export function acceptLinkCode(turn: Turn, code: string): CommandProblem | undefined {
   if (turn.state.account === undefined) return 'not-ready';
+  forgetClosedLink(turn);
   if (turn.state.link !== undefined) return 'link-in-progress';
   const secret = decodeLinkCode(EMULATION_SUITE, code);
   if (secret === undefined) return 'code-malformed';
@@ -162,6 +164,10 @@ function forgetLink(turn: Turn): void {
     turn.update({ link: { ...link, hidden: true } });
     return;
   }
+  dropLink(turn, link);
+}
+
+function dropLink(turn: Turn, link: LinkState): void {
   turn.spend([link.secret]);
   if (link.role === 'new') turn.spend([link.initPrivateKey, link.encryptionPrivateKey]);
   if (turn.state.account === undefined) {
@@ -169,6 +175,12 @@ function forgetLink(turn: Turn): void {
     if (device !== undefined) turn.spend([device.deviceKeySeed, device.emulatorSigner]);
     turn.state = EMPTY_STATE;
   } else turn.update({ link: undefined });
+}
+
+/** A link that was closed while the server could not be told makes room for what the person does next. */
+export function forgetClosedLink(turn: Turn): void {
+  const { link } = turn.state;
+  if (link?.hidden === true) dropLink(turn, link);
 }
 
 /** The mailbox's next write was taken, or will never be. */

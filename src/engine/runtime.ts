@@ -254,8 +254,8 @@ class Runtime implements EngineRuntime {
         return false;
       }
       const { entries, last } = answer.value;
-      if (entries.length === 0) return true;
-      await this.#step({ type: 'entries', entries, last });
+      if (entries.length > 0) await this.#step({ type: 'entries', entries, last });
+      if ((await this.#keeper.state()).cursor.sequence >= last || entries.length === 0) return true;
     }
   }
 

@@ -1,4 +1,4 @@
-import { equal } from '../bytes/index.ts';
+import { equal, toHex } from '../bytes/index.ts';
 import { buildKeyPackageLeaf, commit, createGroup, findLeaf, groupInfoOf, protectApplication, type Proposal } from '../mls/index.ts';
 import { deriveGroupCreationSecret, type Operation } from '../virtual-client/index.ts';
 import { encodeText, paddingFor } from './content.ts';
@@ -273,11 +273,14 @@ export function isOurs({ pending, awaitingEcho }: Conversation, entry: SequenceE
   return sent.some(({ submission }) => equal(submission.message, entry.message));
 }
 
+/** A tab repeats a call within seconds; nobody sends more than this in that time. */
+const MAX_FINISHED = 64;
+
 /** The entry came back: whatever of ours it was is done. */
 export function finishItem(turn: Turn, id: string, entry: SequenceEntry): void {
   const { messageId } = entry;
   if (messageId === undefined) return;
-  const { pending, awaitingEcho, queue, claim } = turn.conversation(id);
+  const { pending, awaitingEcho, queue, claim, finished: names } = turn.conversation(id);
   const isIt = (item: WorkItem): boolean => equal(item.messageId, messageId);
   const finished = [...awaitingEcho, ...(pending === undefined ? [] : [pending])].find(({ item }) => isIt(item));
   turn.updateConversation(id, {
@@ -285,6 +288,7 @@ export function finishItem(turn: Turn, id: string, entry: SequenceEntry): void {
     awaitingEcho: awaitingEcho.filter(({ item }) => !isIt(item)),
     queue: queue.filter((item) => !isIt(item)),
     claim: finished?.item.kind === 'add' ? undefined : claim,
+    finished: finished === undefined ? names : [toHex(messageId), ...names].slice(0, MAX_FINISHED),
   });
 }
 

@@ -177,6 +177,8 @@ export interface Conversation {
   /** Accepted by the server, not yet seen in the log. */
   readonly awaitingEcho: readonly PendingSubmission[];
   readonly hold: Hold | undefined;
+  /** Hex names of what this device sent last and has seen in the log, newest first. */
+  readonly finished: readonly string[];
   readonly unread: number;
   readonly readPosition: number;
   readonly draft: string;

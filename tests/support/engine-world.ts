@@ -106,13 +106,13 @@ export class TestDevice {
   async startConversation(usernames: readonly string[], title = ''): Promise<string> {
     const members = await this.runtime.findAccounts(usernames);
     if (typeof members === 'string') throw new Error(members);
-    return this.do({ command: 'startConversation', members, title });
+    return this.do({ command: 'startConversation', groupId: new Uint8Array(randomBytes(16)), members, title });
   }
 
   async addMember(conversationId: string, username: string): Promise<void> {
     const members = await this.runtime.findAccounts([username]);
     if (typeof members === 'string') throw new Error(members);
-    await this.do({ command: 'addMember', conversationId, member: members[0]! });
+    await this.do({ command: 'addMember', conversationId, messageId: new Uint8Array(randomBytes(16)), member: members[0]! });
   }
 
   async send(conversationId: string, text: string): Promise<void> {
