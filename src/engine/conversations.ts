@@ -2,7 +2,7 @@ import { equal, toHex, utf8 } from '../bytes/index.ts';
 import type { Command, CommandProblem } from './command.ts';
 import { MAX_TEXT, MAX_TITLE } from './content.ts';
 import { newConversation } from './conversation.ts';
-import { fail, nextItem, pendingItems } from './sending.ts';
+import { fail, nextItem, NO_HOLD, pendingItems } from './sending.ts';
 import type { DeliveryAnswer } from './ports.ts';
 import type { Conversation, WorkItem } from './state.ts';
 import type { Turn } from './turn.ts';
@@ -118,6 +118,9 @@ export function markRead(turn: Turn, { conversationId, position }: CommandOf<'ma
   return undefined;
 }
 
+/** A new account has its KeyPackages at the server within seconds, ms. */
+const CLAIM_AGAIN_AFTER = 5_000;
+
 /** Reserves the name of a claim before the server is asked, so that asking twice costs one KeyPackage. */
 export function prepareClaim(turn: Turn, conversationId: string): void {
   turn.updateConversation(conversationId, { claim: { claimId: turn.random(16), keyPackages: undefined } });
@@ -131,8 +134,13 @@ export function onClaimAnswer(turn: Turn, conversationId: string, claimId: Uint8
     return;
   }
   if (answer.problem.retryAfter !== undefined) return;
-  const item = nextItem(conversation);
   turn.updateConversation(conversationId, { claim: undefined });
+  if (answer.problem.type === 'no-key-package') {
+    // Whoever is to be added has to come online first, and mostly does soon.
+    turn.updateConversation(conversationId, { hold: { ...NO_HOLD, notBefore: turn.now + CLAIM_AGAIN_AFTER } });
+    return;
+  }
+  const item = nextItem(conversation);
   if (item?.kind === 'add') fail(turn, conversationId, item, answer.problem.type);
 }
 

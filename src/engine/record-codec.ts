@@ -59,7 +59,7 @@ function write(writer: Writer, value: unknown): void {
   else if (value instanceof Secret) writer.uint8(Tag.secret).opaque(utf8(value.kind)).opaque(value.reveal());
   else if (Array.isArray(value)) writer.uint8(Tag.list).vector(value as unknown[], write);
   else if (value instanceof Map) writer.uint8(Tag.map).vector([...(value as ReadonlyMap<unknown, unknown>)], writeEntry);
-  else if (typeof value === 'object') writer.uint8(Tag.object).vector(Object.entries(value), writeEntry);
+  else if (typeof value === 'object') writer.uint8(Tag.object).vector(Object.entries(value) as [string, unknown][], writeEntry);
   else throw new TypeError(`no form for a ${typeof value}`);
 }
 

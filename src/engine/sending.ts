@@ -8,7 +8,7 @@ import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import { conversationExtensions } from './leaf-templates.ts';
 import type { CommitRouting, DeliveryAnswer, Fence, GenerationClaim, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
-import type { Conversation, PendingSubmission, WorkItem } from './state.ts';
+import type { Conversation, Hold, PendingSubmission, WorkItem } from './state.ts';
 import type { Turn } from './turn.ts';
 import { allocate, pathSecrets, prepareLeaf, sendingPorts } from './virtual-leaf.ts';
 
@@ -224,14 +224,14 @@ export function onSubmitAnswer(turn: Turn, id: string, sent: Submission, answer:
     case 'stale-epoch':
       requeue(turn, id, pending);
       turn.behind = true;
-      turn.updateConversation(id, { hold: { groupEpochOver: epoch, emulationEpochOver: undefined } });
+      turn.updateConversation(id, { hold: { ...NO_HOLD, groupEpochOver: epoch } });
       return;
     case 'stale-emulation-epoch':
     case 'stale-key-version':
       requeue(turn, id, pending);
       turn.behind = true;
       turn.updateConversation(id, {
-        hold: { groupEpochOver: undefined, emulationEpochOver: BigInt(pending.submission.fence?.emulationEpoch ?? 0) },
+        hold: { ...NO_HOLD, emulationEpochOver: BigInt(pending.submission.fence?.emulationEpoch ?? 0) },
       });
       return;
     case 'spent-key-package':
@@ -301,6 +301,9 @@ export function requeueDead(turn: Turn, id: string, entry: SequenceEntry): void 
   if (pending === undefined || (entry.messageId !== undefined && equal(pending.item.messageId, entry.messageId))) return;
   requeue(turn, id, pending);
 }
+
+/** Nothing that the next message has to wait for. */
+export const NO_HOLD: Hold = { groupEpochOver: undefined, emulationEpochOver: undefined, notBefore: undefined };
 
 /** Whether the conversation waits for other news before it may make its next message. */
 export function isHeld({ hold }: Conversation, groupEpoch: bigint | undefined, emulationEpoch: bigint): boolean {

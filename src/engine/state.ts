@@ -154,6 +154,8 @@ export interface PendingSubmission {
 export interface Hold {
   readonly groupEpochOver: bigint | undefined;
   readonly emulationEpochOver: bigint | undefined;
+  /** ms by this device's clock. */
+  readonly notBefore: number | undefined;
 }
 
 export interface Conversation {

@@ -128,6 +128,8 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   }
   const group = state.groups.get(id);
   if (isHeld(conversation, group?.context.epoch, emulation.group.context.epoch)) return [];
+  const notBefore = conversation.hold?.notBefore;
+  if (notBefore !== undefined && now < notBefore) return [{ lane, do: 'wait', until: notBefore }];
   if (!maySend(emulation.epochs, conversation)) return [];
   if (item === undefined) return renewalTodos(emulation, id, conversation, now);
   if (item.kind === 'add' && conversation.claim?.keyPackages === undefined) {
