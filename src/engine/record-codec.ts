@@ -56,11 +56,15 @@ function write(writer: Writer, value: unknown): void {
   } else if (typeof value === 'bigint') writer.uint8(Tag.bigint).uint64(value);
   else if (typeof value === 'string') writer.uint8(Tag.string).opaque(utf8(value));
   else if (value instanceof Uint8Array) writer.uint8(Tag.bytes).opaque(value);
-  else if (value instanceof Secret) writer.uint8(Tag.secret).opaque(utf8(value.kind)).opaque(value.reveal());
+  else if (isSecret(value)) writer.uint8(Tag.secret).opaque(utf8(value.kind)).opaque(value.reveal());
   else if (Array.isArray(value)) writer.uint8(Tag.list).vector(value as unknown[], write);
   else if (value instanceof Map) writer.uint8(Tag.map).vector([...(value as ReadonlyMap<unknown, unknown>)], writeEntry);
   else if (typeof value === 'object') writer.uint8(Tag.object).vector(Object.entries(value) as [string, unknown][], writeEntry);
   else throw new TypeError(`no form for a ${typeof value}`);
+}
+
+function isSecret(value: unknown): value is Secret<string> {
+  return value instanceof Secret;
 }
 
 function writeEntry(writer: Writer, [key, value]: readonly [unknown, unknown]): void {
