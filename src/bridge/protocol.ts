@@ -1,3 +1,4 @@
+import type { CommandProblem, CommandResult } from '../engine/command.ts';
 import type { MessageView, StateView } from '../engine/view.ts';
 
 /**
@@ -37,29 +38,7 @@ export interface BridgeCalls {
 
 export type BridgeCall = keyof BridgeCalls;
 
-/** A command's answer: accepted (and durable), or why not, by a code that the UI has words for. */
-export type CommandResult = { readonly ok: true } | { readonly ok: false; readonly problem: CommandProblem };
-
-export type CommandProblem =
-  | 'not-ready'
-  | 'offline' // needs the server now, and it cannot be reached
-  | 'username-invalid'
-  | 'username-taken'
-  | 'device-name-invalid'
-  | 'unknown-account'
-  | 'unknown-conversation'
-  | 'already-member'
-  | 'own-account'
-  | 'cannot-be-reached' // the other account has no KeyPackage left
-  | 'text-empty'
-  | 'text-too-long'
-  | 'code-malformed'
-  | 'code-unknown'
-  | 'code-tampered'
-  | 'link-in-progress'
-  | 'no-link'
-  | 'storage-failed'
-  | 'internal';
+export type { CommandProblem, CommandResult };
 
 /** On the BroadcastChannel: which parts of the view changed, so that every tab asks again for what it shows. */
 export interface ViewChanged {
