@@ -251,8 +251,13 @@ export function fail(turn: Turn, id: string, item: WorkItem, problem: string): v
     turn.updateConversation(id, { queue: queue.map((other) => (other === item ? { ...item, problem } : other)) });
     return;
   }
-  turn.updateConversation(id, { queue: queue.filter((other) => other !== item), claim: undefined });
   turn.notice('request-failed', problem);
+  if (item.kind !== 'create') turn.updateConversation(id, { queue: queue.filter((other) => other !== item), claim: undefined });
+  else {
+    const conversations = new Map(turn.state.conversations);
+    conversations.delete(id);
+    turn.update({ conversations });
+  }
 }
 
 /** Burns the pending bytes and puts their item back in front. */

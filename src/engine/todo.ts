@@ -123,11 +123,11 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   if (pending !== undefined) return [{ lane, do: 'send', call: 'submit', request: pending.submission, conversationId: id }];
   if (awaitingEcho.some(({ submission }) => submission.kind !== 'application')) return [];
   const item = nextItem(conversation);
+  const group = state.groups.get(id);
+  if (isHeld(conversation, group?.context.epoch, emulation.group.context.epoch)) return [];
   if (conversation.state === 'creating') {
     return item?.kind === 'create' ? [{ lane, do: 'prepare', what: { kind: 'message', conversationId: id } }] : [];
   }
-  const group = state.groups.get(id);
-  if (isHeld(conversation, group?.context.epoch, emulation.group.context.epoch)) return [];
   const notBefore = conversation.hold?.notBefore;
   if (notBefore !== undefined && now < notBefore) return [{ lane, do: 'wait', until: notBefore }];
   if (!maySend(emulation.epochs, conversation)) return [];
