@@ -33,6 +33,7 @@ export type MlsErrorCode =
   | 'wrong-epoch' // proposals and commits count in the current epoch only
   | 'unsupported-proposal' // a type that Chorus does not take part in, or that this sender may not propose
   | 'too-many-proposals'
+  | 'proposals-pending' // a commit must come before the next application message
   | 'unknown-proposal' // a commit names a proposal that we do not have
   | 'invalid-proposal-list' // the proposals of a commit do not go together (RFC 9420 section 12.2)
   | 'invalid-extensions' // an extension type stands twice

@@ -1,5 +1,6 @@
 import type { Secret, Spending } from '../bytes/index.ts';
 import type { MlsSuite } from './crypto-suite.ts';
+import { MlsError } from './errors.ts';
 import { proposalReference, signContent } from './framing.ts';
 import type { GroupState } from './group-state.ts';
 import { protect, type Guard } from './private-message.ts';
@@ -19,8 +20,9 @@ interface SendOptions {
 
 /**
  * An application message, with `padding` zero bytes behind it. Persist `next` before it leaves the
- * device, then wipe `spent`. Its own echo can be opened once.
- * @throws MlsError 'generations-exhausted'
+ * device, then wipe `spent`. Its own echo can be opened once. RFC 9420 section 12.4: whoever has seen a
+ * proposal commits before it sends, so that a member whose removal was proposed does not read on.
+ * @throws MlsError 'proposals-pending', 'generations-exhausted'
  */
 export async function protectApplication(
   suite: MlsSuite,
@@ -28,6 +30,7 @@ export async function protectApplication(
   applicationData: Uint8Array,
   options: SendOptions & { readonly padding: number },
 ): Promise<Spending<GroupState, SentAs>> {
+  if (state.proposals.length > 0) throw new MlsError('proposals-pending');
   const content = { contentType: 'application', applicationData } as const;
   const { next, value, spent } = await protect(suite, state, content, { ...options, padding: () => options.padding });
   return { next, value: sealedAs(value), spent };

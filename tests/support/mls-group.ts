@@ -20,6 +20,7 @@ import {
   type CommitEffects,
   type CommitOptions,
   type Extension,
+  type FindPsk,
   type GroupState,
   type KeyPackage,
   type LeafTemplate,
@@ -129,11 +130,17 @@ export class TestMember {
     };
   }
 
-  async join(welcome: Uint8Array, { keyPackage, initPrivateKey, encryptionPrivateKey }: NewKeyPackage, useSafeExporter = false) {
+  async join(
+    welcome: Uint8Array,
+    { keyPackage, initPrivateKey, encryptionPrivateKey }: NewKeyPackage,
+    useSafeExporter = false,
+    psks: FindPsk = () => undefined,
+  ) {
     const joined = await joinByWelcome(suite, welcome, {
       keyPackageRef: keyPackageRef(suite, keyPackage),
       initPrivateKey,
       encryptionPrivateKey,
+      psks,
       checkLeaf: acceptAll,
       useSafeExporter,
     });
