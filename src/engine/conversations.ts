@@ -140,7 +140,7 @@ export function onClaimAnswer(turn: Turn, conversationId: string, claimId: Uint8
     turn.updateConversation(conversationId, { hold: { ...NO_HOLD, notBefore: turn.now + CLAIM_AGAIN_AFTER } });
     return;
   }
-  const item = nextItem(conversation);
+  const item = nextItem({ ...conversation, hold: undefined }, turn.now);
   if (item?.kind === 'add') fail(turn, conversationId, item, answer.problem.type);
 }
 

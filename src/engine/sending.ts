@@ -21,7 +21,7 @@ import { allocate, pathSecrets, prepareLeaf, sendingPorts } from './virtual-leaf
 /** Makes the bytes of the queue's first item; the turn's state then holds all that they used up. */
 export async function prepareNext(turn: Turn, id: string): Promise<void> {
   const conversation = turn.conversation(id);
-  const item = nextItem(conversation);
+  const item = nextItem(conversation, turn.now);
   if (item === undefined || conversation.pending !== undefined) throw new EngineError('not-ready');
   let submission: Submission | undefined;
   try {
@@ -45,9 +45,13 @@ export function pendingItems({ queue, pending, awaitingEcho }: Conversation): Wo
   return [...awaitingEcho.map(({ item }) => item), ...(pending === undefined ? [] : [pending.item]), ...queue];
 }
 
-/** What is made next: in the order of the queue, but renewals last, and without what waits for the person's decision. */
-export function nextItem({ queue }: Conversation): WorkItem | undefined {
-  const sendable = queue.filter((item) => item.kind !== 'text' || item.problem === undefined);
+/**
+ * What is made next: in the order of the queue, but renewals last, without what waits for the person's
+ * decision, and without people who cannot be added yet: those who are there must not wait for them.
+ */
+export function nextItem({ queue, hold, members }: Conversation, now: number): WorkItem | undefined {
+  const addsWait = hold?.notBefore !== undefined && now < hold.notBefore && members.length > 1;
+  const sendable = queue.filter((item) => (item.kind === 'text' ? item.problem === undefined : item.kind !== 'add' || !addsWait));
   return sendable.find((item) => item.kind !== 'renew') ?? sendable[0];
 }
 

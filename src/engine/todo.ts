@@ -122,14 +122,15 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   if (conversation.state === 'left' || conversation.state === 'out-of-step') return [];
   if (pending !== undefined) return [{ lane, do: 'send', call: 'submit', request: pending.submission, conversationId: id }];
   if (awaitingEcho.some(({ submission }) => submission.kind !== 'application')) return [];
-  const item = nextItem(conversation);
+  const item = nextItem(conversation, now);
   const group = state.groups.get(id);
   if (isHeld(conversation, group?.context.epoch, emulation.group.context.epoch)) return [];
   if (conversation.state === 'creating') {
     return item?.kind === 'create' ? [{ lane, do: 'prepare', what: { kind: 'message', conversationId: id } }] : [];
   }
   const notBefore = conversation.hold?.notBefore;
-  if (notBefore !== undefined && now < notBefore) return [{ lane, do: 'wait', until: notBefore }];
+  if (notBefore !== undefined && now < notBefore && (item === undefined || item.kind === 'add'))
+    return [{ lane, do: 'wait', until: notBefore }];
   if (!maySend(emulation.epochs, conversation)) return [];
   if (item === undefined) return renewalTodos(emulation, id, conversation, now);
   if (item.kind === 'add' && conversation.claim?.keyPackages === undefined) {
