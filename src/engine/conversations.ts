@@ -119,7 +119,7 @@ export function markRead(turn: Turn, { conversationId, position }: CommandOf<'ma
 }
 
 /** A new account has its KeyPackages at the server within seconds, ms. */
-const CLAIM_AGAIN_AFTER = 5_000;
+const CLAIM_AGAIN_AFTER = 2_000;
 
 /** Reserves the name of a claim before the server is asked, so that asking twice costs one KeyPackage. */
 export function prepareClaim(turn: Turn, conversationId: string): void {
