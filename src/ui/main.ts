@@ -1,0 +1,39 @@
+import { mount } from 'svelte';
+import { createBridge } from '../bridge/client.ts';
+import { joinLeaders } from '../bridge/leader.ts';
+import { registerWorker } from '../bridge/registration.ts';
+import './app.css';
+import App from './App.svelte';
+import { Chorus } from './state.svelte.ts';
+import Unsupported from './Unsupported.svelte';
+
+/** What Chorus cannot do without; a page that is not served securely has none of them. */
+function missingParts(): string[] {
+  const parts = {
+    'service workers': 'serviceWorker' in navigator,
+    IndexedDB: 'indexedDB' in globalThis,
+    'Web Locks': 'locks' in navigator,
+    'Web Crypto': 'crypto' in globalThis && 'subtle' in crypto,
+    'broadcast channels': 'BroadcastChannel' in globalThis,
+  };
+  return Object.entries(parts).flatMap(([name, there]) => (there ? [] : [name]));
+}
+
+function start(target: HTMLElement): void {
+  const missing = missingParts();
+  if (missing.length > 0) {
+    mount(Unsupported, { target, props: { missing } });
+    return;
+  }
+  const registration = registerWorker(() => {
+    chorus.updateReady = true;
+  });
+  const bridge = createBridge(registration.worker);
+  const chorus = new Chorus(bridge);
+  mount(App, { target, props: { chorus, applyUpdate: registration.applyUpdate } });
+  // Until the page goes; one that comes back from the back/forward cache was reloaded by then, for it holds a lock.
+  void joinLeaders(bridge, new AbortController().signal);
+}
+
+const target = document.getElementById('app');
+if (target !== null) start(target);

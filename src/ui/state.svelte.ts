@@ -1,0 +1,106 @@
+import { BridgeError, type Bridge } from '../bridge/client.ts';
+import { VIEW_CHANNEL, type BridgeCall, type BridgeCalls, type CommandResult, type ViewChanged } from '../bridge/protocol.ts';
+import type { StateView } from '../bridge/view.ts';
+import { MessageList } from './message-list.svelte.ts';
+import type { Trouble } from './words.ts';
+
+/** Calls that a person makes, answered by "done" or "not, because". */
+export type CommandCall = {
+  [Call in BridgeCall]: BridgeCalls[Call]['answer'] extends CommandResult ? Call : never;
+}[BridgeCall];
+
+export type Refused = { readonly ok: false; readonly problem: Trouble };
+
+/** After a failed look at the state, ms. */
+const RETRY = 3_000;
+
+/** What this tab shows, kept fresh by asking the worker whenever it says that something changed. */
+export class Chorus {
+  /** Undefined until the worker has answered for the first time. */
+  view = $state.raw<StateView>();
+  /** Number of the look that `view` comes from; see `looks`. */
+  asOf = $state(0);
+  /** The worker cannot be reached. */
+  unanswered = $state(false);
+  updateReady = $state(false);
+  /** Spoken by screen readers. */
+  announcement = $state('');
+
+  readonly #bridge: Bridge;
+  readonly #lists = new Set<MessageList>();
+  #looks = 0;
+  #looking = false;
+  #lookAgain = false;
+
+  constructor(bridge: Bridge) {
+    this.#bridge = bridge;
+    const channel = new BroadcastChannel(VIEW_CHANNEL);
+    channel.onmessage = ({ data }: MessageEvent<ViewChanged>) => {
+      if (data.state) this.look();
+      for (const list of this.#lists) if (data.conversations.includes(list.conversationId)) list.look();
+    };
+    // A tab in the background may have been frozen and have missed changes.
+    document.addEventListener('visibilitychange', () => {
+      if (document.visibilityState === 'visible') this.lookAtAll();
+    });
+    this.look();
+  }
+
+  /** How many looks at the state have begun: whatever is done now shows in a view whose `asOf` is greater. */
+  get looks(): number {
+    return this.#looks;
+  }
+
+  /** Asks the worker for the state; looks that overlap become one more at the end. */
+  look(): void {
+    if (this.#looking) {
+      this.#lookAgain = true;
+      return;
+    }
+    this.#looking = true;
+    this.#looks += 1;
+    const look = this.#looks;
+    this.#bridge
+      .call('state', {})
+      .then(
+        (view) => {
+          this.view = view;
+          this.asOf = look;
+          this.unanswered = false;
+        },
+        () => {
+          this.unanswered = true;
+          setTimeout(() => this.look(), RETRY);
+        },
+      )
+      .finally(() => {
+        this.#looking = false;
+        if (!this.#lookAgain) return;
+        this.#lookAgain = false;
+        this.look();
+      })
+      .catch(() => undefined);
+  }
+
+  lookAtAll(): void {
+    this.look();
+    for (const list of this.#lists) list.look();
+  }
+
+  /** Has the worker do something; never rejects. */
+  async ask<Call extends CommandCall>(call: Call, request: BridgeCalls[Call]['request']): Promise<BridgeCalls[Call]['answer'] | Refused> {
+    try {
+      return await this.#bridge.call(call, request);
+    } catch (error) {
+      return { ok: false, problem: `bridge-${error instanceof BridgeError ? error.code : 'no-answer'}` };
+    }
+  }
+
+  /** The messages of a conversation, kept fresh until `close` is called. */
+  open(conversationId: string): { readonly list: MessageList; readonly close: () => void } {
+    const list = new MessageList(this.#bridge, conversationId);
+    this.#lists.add(list);
+    list.look();
+    return { list, close: () => void this.#lists.delete(list) };
+  }
+}

@@ -1,0 +1,89 @@
+import type { BridgeError } from '../bridge/client.ts';
+import type { CommandProblem } from '../bridge/protocol.ts';
+import type { LinkProblem } from '../bridge/view.ts';
+
+/** Why something that the person asked for was not done: the engine's reason, or the bridge's. */
+export type Trouble = CommandProblem | `bridge-${BridgeError['code']}`;
+
+const TROUBLES: Readonly<Record<Trouble, string>> = {
+  'not-ready': 'Chorus is still starting on this device. Try again in a moment.',
+  offline: 'This needs the server, and it cannot be reached right now. Try again when you are online.',
+  'username-invalid': 'A username has 2 to 32 characters: letters a to z, digits, dot, hyphen and underscore.',
+  'username-taken': 'This username is taken. Choose another one.',
+  'device-name-invalid': 'Give this device a name, such as “Laptop” or “Phone”, of at most 64 characters.',
+  'unknown-account': 'There is no account with this username.',
+  'unknown-conversation': 'This conversation is not open on this device any more.',
+  'already-member': 'This person is already a member.',
+  'own-account': 'That is your own account.',
+  'cannot-be-reached': 'This person cannot be added right now: their devices have to come online first.',
+  'text-empty': 'There is nothing to send yet.',
+  'text-too-long': 'This text is too long. Shorten it or send it in parts.',
+  'code-malformed': 'This is not a complete link code. Copy the whole code from the new device.',
+  'code-unknown': 'This link code has expired or was used before. Make a new one on the new device.',
+  'code-tampered': 'This link code does not fit what the server holds. Make a new one on the new device.',
+  'link-in-progress': 'A device is being linked already. Finish or cancel that first.',
+  'no-link': 'There is no linking under way any more.',
+  'storage-failed': 'The browser could not store this. Free some space on the device, then try again.',
+  internal: 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
+  'bridge-internal': 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
+  'bridge-malformed': 'This page is of an older version of Chorus. Reload it.',
+  'bridge-no-answer': 'Chorus did not answer in this browser. Reload the page and try again.',
+};
+
+const LINK_PROBLEMS: Readonly<Record<LinkProblem, string>> = {
+  'code-malformed': TROUBLES['code-malformed'],
+  'code-unknown': 'The link code has expired, or it was used before.',
+  'code-tampered': 'What the other device sent was changed on the way, so linking was stopped. Nothing was shared.',
+  'refused-here': 'You said no, so linking was stopped. Nothing was shared.',
+  'refused-there': 'The other device said no, so linking was stopped. Nothing was shared.',
+  'timed-out': 'The other device did not answer in time.',
+  'account-gone': 'The account was not found on the server.',
+  unreachable: 'The server could not be reached. Check the network and try again.',
+  'own-code': 'This code was made by this very device. Use the code of the device that you want to add.',
+};
+
+export function troubleText(trouble: Trouble): string {
+  return TROUBLES[trouble];
+}
+
+export function linkProblemText(problem: LinkProblem): string {
+  return LINK_PROBLEMS[problem];
+}
+
+/** "1 message", "2 messages" */
+export function count(n: number, one: string, many: string): string {
+  return `${n} ${n === 1 ? one : many}`;
+}
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const weekday = new Intl.DateTimeFormat(undefined, { weekday: 'long' });
+const date = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'long' });
+const dateWithYear = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'long', year: 'numeric' });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'short' });
+
+const DAY = 24 * 60 * 60 * 1000;
+
+export function timeText(at: number): string {
+  return clock.format(at);
+}
+
+export function fullTimeText(at: number): string {
+  return full.format(at);
+}
+
+export function dayOf(at: number): string {
+  return new Date(at).toDateString();
+}
+
+/** "Today", "Yesterday", "Monday", "3 May", "3 May 2024" */
+export function dayText(at: number, now = Date.now()): string {
+  if (dayOf(at) === dayOf(now)) return 'Today';
+  if (dayOf(at) === dayOf(now - DAY)) return 'Yesterday';
+  if (at < now && now - at < 6 * DAY) return weekday.format(at);
+  return new Date(at).getFullYear() === new Date(now).getFullYear() ? date.format(at) : dateWithYear.format(at);
+}
+
+/** Short form for lists: the time today, else the day. */
+export function whenText(at: number): string {
+  return dayOf(at) === dayOf(Date.now()) ? timeText(at) : dayText(at);
+}
