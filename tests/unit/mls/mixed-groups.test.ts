@@ -203,7 +203,7 @@ class World {
   }
 
   async joinFromOutside(actor: TestMember | StockMember): Promise<void> {
-    // Stock ts-mls writes external_pub without its length, so the GroupInfo comes from one of ours.
+    // An external commit leaves the epoch's proposals behind. Stock ts-mls writes external_pub without its length, so the GroupInfo comes from one of ours.
     if (!(actor instanceof TestMember) || this.members.length >= MAX_MEMBERS || this.#proposed.length > 0) return;
     this.#names += 1;
     const joiner = new TestMember(String(this.#names));
@@ -217,6 +217,7 @@ class World {
       checkLeaf: acceptAll,
       useSafeExporter: false,
     });
+    this.#leaving.clear();
     await this.follow(made.message, undefined);
     joiner.state = made.state;
     this.members.push(joiner);
