@@ -28,7 +28,7 @@ export interface Device {
   readonly worker: WorkerControl;
   /** One more tab of the app. */
   newTab(): Promise<Page>;
-  /** Takes the network away from tabs and worker alike, and lets them know. */
+  /** Cuts the cable, and lets the tabs know as the system would. */
   goOffline(): Promise<void>;
   goOnline(): Promise<void>;
   /** Ends the browser and starts it anew on the same profile. */
@@ -86,12 +86,12 @@ export async function openDevice(name: string, serverPort: number, options: Devi
       return page;
     },
     goOffline: async () => {
-      await current.context.setOffline(true);
       await cable.cut();
+      await tellTabs(current.context, true);
     },
     goOnline: async () => {
       await cable.mend();
-      await current.context.setOffline(false);
+      await tellTabs(current.context, false);
     },
     restart: async () => {
       await current.context.close();
@@ -103,4 +103,13 @@ export async function openDevice(name: string, serverPort: number, options: Devi
       await rm(profile, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+/** Changes `navigator.onLine` in every tab. Not `context.setOffline`: it waits for ever for a worker that is stopped. */
+async function tellTabs(context: BrowserContext, offline: boolean): Promise<void> {
+  for (const page of context.pages()) {
+    const session = await context.newCDPSession(page);
+    await session.send('Network.emulateNetworkConditions', { offline, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+    if (!offline) await session.detach();
+  }
 }

@@ -20,6 +20,8 @@ export async function controlWorker(context: BrowserContext, page: Page, origin:
   const registrations = new Map<string, string>(); // registration ID -> scope
   const versions = new Map<string, { registrationId: string; status: string; running: string }>();
 
+  const stopWaiters: ((registrationId: string) => void)[] = [];
+
   session.on('ServiceWorker.workerRegistrationUpdated', ({ registrations: changed }) => {
     for (const { registrationId, scopeURL, isDeleted } of changed) {
       if (isDeleted) registrations.delete(registrationId);
@@ -29,6 +31,7 @@ export async function controlWorker(context: BrowserContext, page: Page, origin:
   session.on('ServiceWorker.workerVersionUpdated', ({ versions: changed }) => {
     for (const { versionId, registrationId, status, runningStatus } of changed) {
       versions.set(versionId, { registrationId, status, running: runningStatus });
+      if (runningStatus === 'stopped') for (const waiter of stopWaiters) waiter(registrationId);
     }
   });
   await session.send('ServiceWorker.enable');
@@ -45,8 +48,14 @@ export async function controlWorker(context: BrowserContext, page: Page, origin:
 
   return {
     stop: async () => {
+      if (!isRunning()) return;
+      const id = registrationId();
+      let stopped = false; // a tab may start it again before anybody could see it stopped
+      const waiter = (of: string): void => void (stopped ||= of === id);
+      stopWaiters.push(waiter);
       await session.send('ServiceWorker.stopAllWorkers');
-      await until(() => !isRunning(), 'the worker does not stop');
+      await until(() => stopped, 'the worker does not stop');
+      stopWaiters.splice(stopWaiters.indexOf(waiter), 1);
     },
     isRunning,
     sync: async (tag, lastChance = false) => {
