@@ -1,0 +1,80 @@
+import { expect, type Locator, type Page } from '@playwright/test';
+
+/** What a person does on a screen of Chorus, by the words that stand there. */
+
+export async function createAccount(page: Page, username: string, deviceName: string): Promise<void> {
+  await page.getByLabel('Username').fill(username);
+  await page.getByLabel('Device name').fill(deviceName);
+  await page.getByRole('button', { name: 'Create account' }).click();
+  await expect(page.getByRole('navigation', { name: 'Conversations' })).toBeVisible();
+}
+
+/** Links `newPage`'s device by the text of its code; both sides say yes to the same number. */
+export async function linkDevice(newPage: Page, adderPage: Page, deviceName: string): Promise<void> {
+  const code = await askForLink(newPage, deviceName);
+  await takeCode(adderPage, code);
+  expect(await shortNumber(newPage)).toBe(await shortNumber(adderPage));
+  await newPage.getByRole('button', { name: 'Yes' }).click();
+  await adderPage.getByRole('button', { name: 'Yes' }).click();
+  await expect(newPage.getByRole('navigation', { name: 'Conversations' })).toBeVisible();
+  await expect(adderPage.getByText('It is in all your conversations now.')).toBeVisible();
+  await adderPage.getByRole('button', { name: 'Close' }).click();
+}
+
+/** New device: asks to be linked. Returns the text of its code. */
+export async function askForLink(page: Page, deviceName: string): Promise<string> {
+  await page.getByRole('button', { name: 'Link to an existing account' }).click();
+  await page.getByLabel('Device name').fill(deviceName);
+  await page.getByRole('button', { name: 'Show link code' }).click();
+  const code = page.getByLabel('Link code', { exact: true });
+  await expect(code).not.toHaveValue('');
+  return code.inputValue();
+}
+
+/** Linked device: takes a code. */
+export async function takeCode(page: Page, code: string): Promise<void> {
+  await page.getByRole('link', { name: 'Devices' }).click();
+  await page.getByRole('button', { name: 'Link a device' }).click();
+  await page.getByLabel('Link code').fill(code);
+  await page.getByRole('button', { name: 'Continue' }).click();
+}
+
+export async function shortNumber(page: Page): Promise<string> {
+  return (await page.getByTestId('short-number').innerText()).trim();
+}
+
+/** Starts a conversation and stays in it. */
+export async function startConversation(page: Page, usernames: readonly string[], title?: string): Promise<void> {
+  await page.getByRole('link', { name: 'New conversation' }).click();
+  await page.getByLabel('Usernames').fill(usernames.join(', '));
+  if (title !== undefined) await page.getByLabel('Title').fill(title);
+  await page.getByRole('button', { name: 'Start conversation' }).click();
+  await expect(page.getByRole('textbox', { name: 'Message' })).toBeVisible();
+}
+
+export async function openConversation(page: Page, title: string): Promise<void> {
+  await page.getByRole('navigation', { name: 'Conversations' }).getByRole('link').filter({ hasText: title }).first().click();
+  await expect(page.getByRole('textbox', { name: 'Message' })).toBeVisible();
+}
+
+export async function send(page: Page, text: string): Promise<void> {
+  const field = page.getByRole('textbox', { name: 'Message' });
+  await field.fill(text);
+  await field.press('Enter');
+}
+
+/** The line of the open conversation with this text. */
+export function line(page: Page, text: string): Locator {
+  return page.getByRole('list', { name: 'Messages' }).getByRole('listitem').filter({ hasText: text });
+}
+
+/** The message has come in, and is in the log's order. */
+export async function sees(page: Page, text: string): Promise<void> {
+  await expect(line(page, text)).toHaveCount(1);
+  await expect(line(page, text)).toHaveAttribute('data-position', /^\d+$/);
+}
+
+/** Texts in the log's order, without those that still wait. */
+export async function textsInOrder(page: Page): Promise<string[]> {
+  return page.getByRole('list', { name: 'Messages' }).locator('li[data-position] [data-testid="message-text"]').allInnerTexts();
+}
