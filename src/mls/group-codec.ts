@@ -52,8 +52,9 @@ export function changedRecords(
   previous: GroupState | undefined,
   next: GroupState | undefined,
 ): { readonly puts: Map<string, Uint8Array>; readonly deletes: string[] } {
-  const before = previous === undefined ? new Map<string, Part>() : partsOf(previous);
-  const after = next === undefined ? new Map<string, Part>() : partsOf(next);
+  const unchanged = sharedTrees(previous, next);
+  const before = previous === undefined ? new Map<string, Part>() : partsOf(previous, unchanged);
+  const after = next === undefined ? new Map<string, Part>() : partsOf(next, unchanged);
   const puts = new Map<string, Uint8Array>();
   for (const [key, part] of after) {
     const stored = before.get(key);
@@ -72,7 +73,15 @@ function sameSources(a: Part, b: Part): boolean {
   return a.sources.length === b.sources.length && a.sources.every((source, i) => source === b.sources[i]);
 }
 
-function partsOf(state: GroupState): Map<string, Part> {
+/** Secret trees that both states have: their ratchets need not be looked at. */
+function sharedTrees(a: GroupState | undefined, b: GroupState | undefined): ReadonlySet<SecretTree> {
+  const trees = (state: GroupState | undefined): SecretTree[] =>
+    state === undefined ? [] : [state.secretTree, ...state.pastEpochs.map(({ secretTree }) => secretTree)];
+  const known = new Set(trees(a));
+  return new Set(trees(b).filter((tree) => known.has(tree)));
+}
+
+function partsOf(state: GroupState, unchanged: ReadonlySet<SecretTree>): Map<string, Part> {
   const parts = new Map<string, Part>();
   const { context, ownLeaf, keys, schedule, exporter, confirmationTag, interimTranscriptHash, proposals, pastEpochs } = state;
   parts.set(HEADER, {
@@ -80,7 +89,7 @@ function partsOf(state: GroupState): Map<string, Part> {
     encode: () => encodeHeader(state),
   });
   parts.set(TREE, { sources: [state.tree], encode: () => encodeTree(state.tree) });
-  putSecretTree(parts, context.epoch, state.secretTree);
+  if (!unchanged.has(state.secretTree)) putSecretTree(parts, context.epoch, state.secretTree);
   pastEpochs.forEach((past, i) => {
     const { epoch } = past.context;
     const newer = pastEpochs[i - 1]?.leaves;
@@ -93,7 +102,7 @@ function partsOf(state: GroupState): Map<string, Part> {
       sources: [past.leaves],
       encode: () => encodeLeafChanges(newer ?? new Map(state.tree.leaves()), past.leaves),
     });
-    putSecretTree(parts, epoch, past.secretTree);
+    if (!unchanged.has(past.secretTree)) putSecretTree(parts, epoch, past.secretTree);
   });
   return parts;
 }
