@@ -213,4 +213,19 @@ function importGroup(turn: Turn, state: HigherLevelGroupState): void {
     })),
     operations: state.pendingOperations,
   });
+  turn.lines.push({
+    conversationId: id,
+    message: {
+      position: Number(state.logPosition),
+      messageKey: `linked-${state.logPosition}`,
+      kind: 'event',
+      text: 'linked',
+      sender: undefined,
+      added: [],
+      removed: [],
+      device: undefined,
+      alarm: false,
+      at: turn.now,
+    },
+  });
 }

@@ -199,7 +199,7 @@ export interface StoredMessage {
   readonly position: number;
   readonly messageKey: string;
   readonly kind: 'text' | 'event';
-  /** Of an event its name: 'members', 'joined', 'unreadable'. */
+  /** Of an event its name: 'members', 'joined', 'linked', 'unreadable'. */
   readonly text: string;
   readonly sender: AccountId | undefined;
   /** Of a 'members' event. */
