@@ -23,7 +23,7 @@ export async function canScan(): Promise<boolean> {
   if (!('mediaDevices' in navigator)) return false;
   const formats = await detectorClass()
     ?.getSupportedFormats()
-    .catch(() => []);
+    .catch((): readonly string[] => []);
   return formats?.includes('qr_code') ?? false;
 }
 
