@@ -55,8 +55,9 @@ export async function holdStream(ports: StreamPorts, signal: AbortSignal): Promi
         continue;
       }
       // A connection that was there and broke is worth a quick try, one that cannot be made is not.
-      failures = outcome === 'was-open' ? 0 : failures + 1;
+      if (outcome === 'was-open') failures = 0;
       await ports.wait('network', backoff(failures), signal);
+      failures += 1;
     }
   } finally {
     clearInterval(pings);

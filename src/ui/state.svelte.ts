@@ -27,7 +27,7 @@ export class Chorus {
   announcement = $state('');
 
   readonly #bridge: Bridge;
-  readonly #lists = new Set<MessageList>();
+  #lists: readonly MessageList[] = [];
   #looks = 0;
   #looking = false;
   #lookAgain = false;
@@ -99,8 +99,11 @@ export class Chorus {
   /** The messages of a conversation, kept fresh until `close` is called. */
   open(conversationId: string): { readonly list: MessageList; readonly close: () => void } {
     const list = new MessageList(this.#bridge, conversationId);
-    this.#lists.add(list);
+    this.#lists = [...this.#lists, list];
     list.look();
-    return { list, close: () => void this.#lists.delete(list) };
+    const close = (): void => {
+      this.#lists = this.#lists.filter((other) => other !== list);
+    };
+    return { list, close };
   }
 }
