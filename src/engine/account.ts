@@ -68,6 +68,7 @@ export async function createAccount(turn: Turn, username: string, deviceName: st
       floor: { epoch: 0n, by: group.ownLeaf, othersFrom: turn.now },
       deviceNames: new Map([[toHex(device.emulatorSignatureKey), deviceName]]),
       pending: undefined,
+      hold: undefined,
       announceDevices: [],
     },
   });

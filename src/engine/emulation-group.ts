@@ -24,6 +24,7 @@ import { decodeDeviceProfile, encodeDeviceProfile, paddingFor } from './content.
 import { adoptEmulationGroup } from './emulation-epochs.ts';
 import { EngineError } from './errors.ts';
 import { encodeKeyPackage, lifetimeFrom } from './key-package-messages.ts';
+import { endLink } from './linking.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
 import { emulatorLeafTemplate } from './leaf-templates.ts';
 import type { CommitRouting, DeliveryAnswer, NewDevice, SequenceEntry, Submission } from './ports.ts';
@@ -37,6 +38,8 @@ import { allocate, currentEpoch, evaluate, prepareLeaf } from './virtual-leaf.ts
 /** Refilled when no more than LOW are left, up to FULL: enough for a busy day, few enough to derive in a moment. */
 const KEY_PACKAGES_LOW = 6;
 const KEY_PACKAGES_FULL = 20;
+/** What the server refused for a reason that does not pass by itself is not tried again at once, ms. */
+const REFUSED_PAUSE = 60_000;
 /** Other devices let the adder renew first, then wait this long and up to as much again, ms. */
 const OTHERS_RENEW_AFTER = 20_000;
 
@@ -189,8 +192,15 @@ export function onEmulationAnswer(turn: Turn, sent: Submission, answer: Delivery
     return;
   }
   if (answer.problem.retryAfter !== undefined) return;
-  turn.behind = true;
+  const { type } = answer.problem;
   dropPending(turn, pending);
+  if (type === 'stale-epoch' || type === 'stale-log') {
+    turn.behind = true;
+    turn.updateEmulation({ hold: { position: turn.emulation().position } });
+    return;
+  }
+  turn.updateEmulation({ hold: { notBefore: turn.now + REFUSED_PAUSE } });
+  if (pending.purpose === 'add-device') endLink(turn, type === 'unknown-link' ? 'timed-out' : 'unreachable');
 }
 
 /** Burns what the pending message used up; whoever wanted it makes it anew. */

@@ -180,6 +180,7 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
       floor: { epoch: epoch.epoch, by: -1, othersFrom: turn.now },
       deviceNames: new Map(application.deviceNames).set(toHex(device.emulatorSignatureKey), device.deviceName),
       pending: undefined,
+      hold: undefined,
       announceDevices: [],
     },
     keyPackages: new Map(

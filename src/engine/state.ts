@@ -88,6 +88,8 @@ export interface EmulationState {
   /** Names of devices by the hex of their emulation signature key. */
   readonly deviceNames: ReadonlyMap<string, string>;
   readonly pending: PendingEmulationMessage | undefined;
+  /** After a refusal: make nothing before the log has grown beyond `position`, or before `notBefore` (ms). */
+  readonly hold: { readonly position: number } | { readonly notBefore: number } | undefined;
   /** Device profiles still to be told to the siblings. */
   readonly announceDevices: readonly DeviceProfile[];
 }

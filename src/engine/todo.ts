@@ -42,7 +42,7 @@ export function todosOf(state: EngineState, now: number): Todo[] {
   }
   const { emulation } = state;
   if (state.account === undefined || emulation === undefined) return todos;
-  todos.push(...emulationTodos(state, emulation), ...uploadTodos(state), ...contactTodos(state));
+  todos.push(...emulationTodos(state, emulation, now), ...uploadTodos(state), ...contactTodos(state));
   for (const [id, conversation] of state.conversations) todos.push(...conversationTodos(state, emulation, id, conversation, now));
   return todos;
 }
@@ -82,12 +82,15 @@ function slotsRead(link: LinkState): LinkSlot[] {
   return read;
 }
 
-function emulationTodos(state: EngineState, emulation: EmulationState): Todo[] {
+function emulationTodos(state: EngineState, emulation: EmulationState, now: number): Todo[] {
   const lane = 'emulation';
   const { pending } = emulation;
   if (pending !== undefined) {
     return pending.accepted ? [] : [{ lane, do: 'send', call: 'submit', request: pending.submission, conversationId: undefined }];
   }
+  const { hold, position } = emulation;
+  if (hold !== undefined && 'position' in hold && position <= hold.position) return [];
+  if (hold !== undefined && 'notBefore' in hold && now < hold.notBefore) return [{ lane, do: 'wait', until: hold.notBefore }];
   if (state.link?.role === 'adder' && state.link.step === 'adding' && canAddDevice(state)) {
     return [{ lane, do: 'prepare', what: { kind: 'add-device' } }];
   }
