@@ -1,4 +1,5 @@
-import { equal, Secret, type Spending } from '../bytes/index.ts';
+import type { Secret } from '../bytes/index.ts';
+import { equal, type Spending } from '../bytes/index.ts';
 import type { HpkeKeyPair } from '../virtual-client/ciphersuite.ts';
 import type { MlsSuite } from './crypto-suite.ts';
 import { MlsError } from './errors.ts';
@@ -55,17 +56,77 @@ export async function applyCommit(
   opened: OpenedCommit,
   options: ApplyOptions,
 ): Promise<Spending<GroupState, CommitEffects>> {
-  if (opened.epoch !== state.context.epoch) throw new MlsError('wrong-epoch');
+  const judged = await judge(suite, state, opened, options);
+  const { staged, path, setting, effects, moves, byOwnLeaf } = judged;
+  if (judged.removedOwn && !moves) {
+    staged.pskSecret.wipe();
+    if (path !== undefined) await mergeUpdatePath(suite, setting, path);
+    return { next: state, value: { ...effects, removedSelf: true, ownLeafMoved: false }, spent: secretsOfGroup(state) };
+  }
+
+  const initSecret = initSecretOf(suite, state, staged, moves ? options.externalInit : undefined);
+  const ownKey = ownKeyBefore(state, staged, options);
+  const receiver = byOwnLeaf ? undefined : { leaf: state.ownLeaf, encryptionPrivateKey: ownKey };
+  const applied = path && (await applyPath(suite, setting, path, receiver, options));
+  const tree = applied?.tree ?? staged.tree;
   const { content, auth, wireformat } = opened.content;
-  if (auth.contentType !== 'commit') throw new MlsError('wrong-content-type');
-  const { commit } = content;
-  if (opened.sender.senderType !== 'member' && !opened.external) throw new MlsError('wrong-content-type', 'sender');
-  const committer = opened.sender.senderType === 'member' ? opened.sender.leafIndex : undefined;
+  const { joinerSecret, memberSecret, ...epoch } = startNextEpoch(suite, {
+    interimTranscriptHash: state.interimTranscriptHash,
+    initSecret,
+    staged,
+    tree,
+    commitSecret: applied?.commitSecret,
+    commit: { wireformat, content, signature: auth.signature },
+    useSafeExporter: state.exporter !== undefined,
+  });
+  for (const used of [joinerSecret, memberSecret, staged.pskSecret, applied?.commitSecret]) used?.wipe();
+  if (initSecret !== state.schedule.initSecret) initSecret.wipe();
+  if (!equal(epoch.confirmationTag, confirmationTagOf(opened))) throw new MlsError('invalid-confirmation-tag');
+
+  const fromPath = byOwnLeaf && path !== undefined ? options.ownPath : undefined;
+  const encryptionPrivateKey = fromPath === undefined ? ownKey : copyKey(fromPath.encryptionPrivateKey);
+  const replacedKey = encryptionPrivateKey === state.keys.encryptionPrivateKey ? [] : [state.keys.encryptionPrivateKey];
+  const { pastEpochs, spent } = endEpoch(state);
+  return {
+    next: {
+      suite: state.suite,
+      tree,
+      ownLeaf: moves ? setting.sender : state.ownLeaf,
+      keys: { encryptionPrivateKey, pathPrivateKeys: applied?.pathPrivateKeys ?? setting.known },
+      ...epoch,
+      proposals: [],
+      pastEpochs,
+    },
+    value: { ...effects, removedSelf: false, ownLeafMoved: moves },
+    spent: [...spent, ...replacedKey, ...judged.dropped, ...(applied?.spent ?? [])],
+  };
+}
+
+/** A commit whose proposals stand, and whose path the application accepts; nothing of the path is opened. */
+interface Judged {
+  readonly staged: StagedProposals;
+  readonly path: UpdatePath | undefined;
+  readonly setting: PathSetting;
+  readonly effects: Pick<CommitEffects, 'added' | 'removed' | 'updated'>;
+  /** Our leaf is among the removed ones. */
+  readonly removedOwn: boolean;
+  /** A sibling's external commit brings our new leaf. */
+  readonly moves: boolean;
+  /** The path is our own leaf's. */
+  readonly byOwnLeaf: boolean;
+  /** Private keys of nodes that the proposals blanked. */
+  readonly dropped: readonly Secret<'path_private_key'>[];
+}
+
+async function judge(suite: MlsSuite, state: GroupState, opened: OpenedCommit, options: ApplyOptions): Promise<Judged> {
+  if (opened.epoch !== state.context.epoch) throw new MlsError('wrong-epoch');
+  const { sender, external } = opened;
+  const { proposals, path } = opened.content.content.commit;
+  if (sender.senderType !== 'member' && !external) throw new MlsError('wrong-content-type', 'sender');
+  const committer = sender.senderType === 'member' ? sender.leafIndex : undefined;
   const sorted =
-    committer === undefined
-      ? sortExternalList(commit.proposals)
-      : sortMemberList(lookUpProposals(commit.proposals, state.proposals, opened.sender), committer);
-  if (sorted.needsPath && commit.path === undefined) throw new MlsError('path-required');
+    committer === undefined ? sortExternalList(proposals) : sortMemberList(lookUpProposals(proposals, state.proposals, sender), committer);
+  if (sorted.needsPath && path === undefined) throw new MlsError('path-required');
   const staged = await stageProposals(suite, state, sorted, {
     checkLeaf: options.checkLeaf,
     findPsk: (id) => resumptionPsksOf(state)(id) ?? options.psks?.(id),
@@ -75,71 +136,29 @@ export async function applyCommit(
   const place = committer === undefined ? staged.tree.reserve() : { tree: staged.tree, leafIndex: committer };
   const replaced = committer === undefined ? staged.removed[0]?.leaf : state.tree.occupiedLeaf(committer);
   const removedOwn = staged.removed.some(({ leafIndex }) => leafIndex === state.ownLeaf);
-  const moves = committer === undefined && options.ownPath !== undefined && options.externalInit !== undefined;
+  const moves = external && options.ownPath !== undefined && options.externalInit !== undefined;
   if (moves && !removedOwn) throw new MlsError('invalid-proposal-list', 'our old leaf stays');
-  const path = commit.path;
   if (path !== undefined) {
-    await options.checkLeaf(path.leafNode, { groupId: state.context.groupId, leafIndex: place.leafIndex, replaces: replaced });
+    const at = { groupId: state.context.groupId, leafIndex: place.leafIndex, replaces: replaced };
+    await options.checkLeaf(path.leafNode, at);
   }
-  const effects = effectsOf(staged, path, place.leafIndex, committer === undefined ? undefined : replaced);
-  const known = retainPathKeys(state.tree, staged.tree, state.keys.pathPrivateKeys);
-  const setting: PathSetting = {
-    tree: place.tree,
-    sender: place.leafIndex,
-    added: new Set(staged.added.map(({ leafIndex }) => leafIndex)),
-    context: staged.context,
-    known: known.kept,
-  };
-  if (removedOwn && !moves) {
-    staged.pskSecret.wipe();
-    if (path !== undefined) await mergeUpdatePath(suite, setting, path);
-    return { next: state, value: { ...effects, removedSelf: true, ownLeafMoved: false }, spent: secretsOfGroup(state) };
-  }
-
-  const initSecret = initSecretOf(suite, state, staged, moves ? options.externalInit : undefined);
-  const own = ownKeysBefore(state, staged, options);
-  const byOwnLeaf = moves || committer === state.ownLeaf;
-  const applied =
-    path === undefined
-      ? undefined
-      : await applyPath(suite, setting, path, byOwnLeaf ? undefined : { ...own, leaf: state.ownLeaf }, options);
-  const tree = applied?.tree ?? staged.tree;
-  const next = startNextEpoch(suite, {
-    interimTranscriptHash: state.interimTranscriptHash,
-    initSecret,
-    staged,
-    tree,
-    commitSecret: applied?.commitSecret,
-    commit: { wireformat, content, signature: auth.signature },
-    useSafeExporter: state.exporter !== undefined,
-  });
-  const { context, schedule, secretTree, exporter, confirmationTag, interimTranscriptHash, joinerSecret, memberSecret } = next;
-  for (const used of [joinerSecret, memberSecret, staged.pskSecret, applied?.commitSecret]) used?.wipe();
-  if (initSecret !== state.schedule.initSecret) initSecret.wipe();
-  if (!equal(confirmationTag, auth.confirmationTag)) throw new MlsError('invalid-confirmation-tag');
-
-  const fromPath = byOwnLeaf && path !== undefined ? options.ownPath : undefined;
-  const encryptionPrivateKey = fromPath === undefined ? own.encryptionPrivateKey : copyKey(fromPath.encryptionPrivateKey);
-  const ended = endEpoch(state);
-  const replacedKey = encryptionPrivateKey === state.keys.encryptionPrivateKey ? [] : [state.keys.encryptionPrivateKey];
+  const { kept, dropped } = retainPathKeys(state.tree, staged.tree, state.keys.pathPrivateKeys);
+  const added = new Set(staged.added.map(({ leafIndex }) => leafIndex));
   return {
-    next: {
-      suite: state.suite,
-      context,
-      tree,
-      ownLeaf: moves ? place.leafIndex : state.ownLeaf,
-      keys: { encryptionPrivateKey, pathPrivateKeys: applied?.pathPrivateKeys ?? known.kept },
-      schedule,
-      secretTree,
-      exporter,
-      confirmationTag,
-      interimTranscriptHash,
-      proposals: [],
-      pastEpochs: ended.pastEpochs,
-    },
-    value: { ...effects, removedSelf: false, ownLeafMoved: moves },
-    spent: [...ended.spent, ...replacedKey, ...known.dropped, ...(applied?.spent ?? [])],
+    staged,
+    path,
+    setting: { tree: place.tree, sender: place.leafIndex, added, context: staged.context, known: kept },
+    effects: effectsOf(staged, path, place.leafIndex, external ? undefined : replaced),
+    removedOwn,
+    moves,
+    byOwnLeaf: moves || committer === state.ownLeaf,
+    dropped,
   };
+}
+
+function confirmationTagOf({ content: { auth } }: OpenedCommit): Uint8Array {
+  if (auth.contentType !== 'commit') throw new MlsError('wrong-content-type');
+  return auth.confirmationTag;
 }
 
 /** @param replaced The committer's leaf before; undefined for a joiner's. */
@@ -173,17 +192,13 @@ function initSecretOf(
 }
 
 /** Our leaf's key once the proposals are applied. @throws MlsError 'own-secrets-missing', 'path-key-mismatch' */
-function ownKeysBefore(
-  state: GroupState,
-  { updated }: StagedProposals,
-  { ownUpdates }: ApplyOptions,
-): { readonly encryptionPrivateKey: Secret<'encryption_private_key'> } {
+function ownKeyBefore(state: GroupState, { updated }: StagedProposals, { ownUpdates }: ApplyOptions): Secret<'encryption_private_key'> {
   const update = updated.find(({ leafIndex }) => leafIndex === state.ownLeaf);
-  if (update === undefined) return { encryptionPrivateKey: state.keys.encryptionPrivateKey };
+  if (update === undefined) return state.keys.encryptionPrivateKey;
   const key = ownUpdates?.(update.leaf);
   if (key === undefined) throw new MlsError('own-secrets-missing', 'update of our leaf');
   if (!sameKey(publicKeyOf(key), update.leaf.hpkePublicKey)) throw new MlsError('path-key-mismatch', 'leaf');
-  return { encryptionPrivateKey: copyKey(key) };
+  return copyKey(key);
 }
 
 /** @param receiver Whom the path's secret is opened for; undefined when the path is our own leaf's. */

@@ -1,4 +1,5 @@
-import { Secret, type Spending } from '../bytes/index.ts';
+import type { Secret } from '../bytes/index.ts';
+import type { Spending } from '../bytes/index.ts';
 import type { MlsSuite, Random } from './crypto-suite.ts';
 import { MlsError } from './errors.ts';
 import { signContent } from './framing.ts';

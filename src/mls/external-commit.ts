@@ -1,4 +1,5 @@
-import { equal, Secret } from '../bytes/index.ts';
+import type { Secret } from '../bytes/index.ts';
+import { equal } from '../bytes/index.ts';
 import type { HpkeKeyPair } from '../virtual-client/ciphersuite.ts';
 import type { MlsSuite, Random } from './crypto-suite.ts';
 import { MlsError } from './errors.ts';

@@ -1,7 +1,7 @@
 import type { Sealed } from './private-message.ts';
 
 /** A message that was made, and what its PrivateMessage used up. */
-export interface SentAs extends Pick<Sealed, 'message' | 'generation' | 'ratchetType' | 'keyScheduleNonce'> {}
+export type SentAs = Pick<Sealed, 'message' | 'generation' | 'ratchetType' | 'keyScheduleNonce'>;
 
 export function sealedAs({ message, generation, ratchetType, keyScheduleNonce }: Sealed): SentAs {
   return { message, generation, ratchetType, keyScheduleNonce };

@@ -18,7 +18,7 @@ import {
   type Proposal,
 } from 'ts-mls';
 import { utf8 } from '../../src/bytes/index.ts';
-import { suiteName, type KeyPackage } from '../../src/mls/index.ts';
+import { suiteName } from '../../src/mls/index.ts';
 import type { NewKeyPackage, TestMember } from './mls-group.ts';
 
 /** A member that runs stock ts-mls 1.6.4, its own state machine included. */
@@ -52,7 +52,7 @@ export class StockMember {
     };
     const byId = Object.fromEntries([...psks].map(([id, psk]) => [bytesToBase64(utf8(id)), psk]));
     const index = makePskIndex(undefined, byId);
-    const state = await joinGroup(message.welcome, keys.keyPackage as KeyPackage, privateKeys, index, cipherSuite);
+    const state = await joinGroup(message.welcome, keys.keyPackage, privateKeys, index, cipherSuite);
     return new StockMember(name, cipherSuite, byId, state);
   }
 

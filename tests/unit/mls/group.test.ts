@@ -3,6 +3,7 @@ import { fromUtf8, Secret, toHex, utf8 } from '../../../src/bytes/index.ts';
 import {
   buildKeyPackageLeaf,
   createGroup,
+  encodeGroup,
   exportComponentSecret,
   groupInfoOf,
   joinFromEpochZero,
@@ -106,6 +107,43 @@ describe('a group of our own members', () => {
     expect(c.state.schedule.initSecret.wiped).toBe(true);
     const later = await b.send('secret');
     await expect(c.receive(later.message)).rejects.toMatchObject({ code: 'unknown-epoch' });
+  });
+});
+
+describe('a new epoch', () => {
+  it('spends what the old one alone used, and keeps what late messages need', async () => {
+    const [a, b] = (await makeGroup(['a', 'b'])) as [TestMember, TestMember];
+    const { message } = await b.commit();
+    const before = a.state;
+    await a.receive(message);
+    const { initSecret, exporterSecret, externalSecret, confirmationKey, membershipKey, senderDataSecret, resumptionPsk } = before.schedule;
+    for (const secret of [initSecret, exporterSecret, externalSecret, confirmationKey, membershipKey]) expect(secret.wiped).toBe(true);
+    for (const secret of [senderDataSecret, resumptionPsk, before.keys.encryptionPrivateKey]) expect(secret.wiped).toBe(false);
+    expect(a.state.pastEpochs[0]).toMatchObject({ senderDataSecret, resumptionPsk });
+
+    const own = await a.commit();
+    const ownBefore = a.state.keys.encryptionPrivateKey;
+    await a.receive(own.message);
+    expect(ownBefore.wiped).toBe(true);
+  });
+
+  it('spends nothing that the state still holds', async () => {
+    const [a, b, c] = (await makeGroup(['a', 'b', 'c'])) as [TestMember, TestMember, TestMember];
+    for (let round = 0; round < 8; round++) {
+      const { message } = await [a, b, c][round % 3]!.commit();
+      for (const member of [a, b, c]) await member.receive(message);
+      for (const member of [a, b, c]) expect(() => encodeGroup(member.state)).not.toThrow();
+    }
+  });
+
+  it('leaves the prescribed secrets of its path to the caller', async () => {
+    const [a] = (await makeGroup(['a', 'b'])) as [TestMember];
+    const own = newOwnPath();
+    const { message } = await a.commit({ path: { leaf: a.template, own } });
+    await a.receive(message);
+    expect(own.encryptionPrivateKey.wiped || own.pathSecret.wiped).toBe(false);
+    own.encryptionPrivateKey.wipe();
+    expect(a.state.keys.encryptionPrivateKey.wiped).toBe(false);
   });
 });
 
