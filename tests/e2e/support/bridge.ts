@@ -1,6 +1,7 @@
 import type { Page } from '@playwright/test';
 import type { CallMessage } from '../../../src/bridge/envelope.ts';
 import type { BridgeCall, BridgeCalls } from '../../../src/bridge/protocol.ts';
+import type { MessageView } from '../../../src/bridge/view.ts';
 
 /**
  * Calls the worker as the app's own pages do, from any page of the origin: for what a test must know
@@ -13,7 +14,8 @@ export async function callWorker<Call extends BridgeCall>(
   request: BridgeCalls[Call]['request'],
 ): Promise<BridgeCalls[Call]['answer']> {
   const callId = crypto.randomUUID().replaceAll('-', '');
-  const message: CallMessage = { type: 'chorus-call', callId, call, request };
+  // `request` belongs to `call`, which TypeScript cannot follow through the union.
+  const message = { type: 'chorus-call', callId, call, request } as CallMessage;
   const answer = await page.evaluate(async (posted) => {
     const { active } = await navigator.serviceWorker.ready;
     const { port1, port2 } = new MessageChannel();
@@ -25,4 +27,17 @@ export async function callWorker<Call extends BridgeCall>(
   }, message);
   if (!answer.ok) throw new Error(`${call}: ${answer.problem ?? 'refused'}`);
   return answer.answer as BridgeCalls[Call]['answer'];
+}
+
+/** All texts of a conversation in the log's order, read page by page. @throws Error when one of them still waits */
+export async function textsOf(page: Page, conversationId: string): Promise<MessageView[]> {
+  const newestFirst: MessageView[] = [];
+  for (let before: number | undefined; ;) {
+    const { messages, more } = await callWorker(page, 'messages', { conversationId, before, limit: 100 });
+    const waiting = messages.find(({ position }) => position === undefined);
+    if (waiting !== undefined) throw new Error(`"${waiting.text}" still waits`);
+    newestFirst.push(...messages);
+    before = messages.at(-1)?.position;
+    if (!more || before === undefined) return newestFirst.filter(({ kind }) => kind === 'text').reverse();
+  }
 }
