@@ -78,3 +78,32 @@ export async function sees(page: Page, text: string): Promise<void> {
 export async function textsInOrder(page: Page): Promise<string[]> {
   return page.getByRole('list', { name: 'Messages' }).locator('li[data-position] [data-testid="message-text"]').allInnerTexts();
 }
+
+/** Adds a member and waits until it is one on this screen. */
+export async function addMember(page: Page, username: string): Promise<void> {
+  await openMembers(page);
+  await page.getByLabel('Add a person by username').fill(username);
+  await page.getByRole('button', { name: 'Add', exact: true }).click();
+  await expectMembers(page, [username]);
+}
+
+export async function removeMember(page: Page, username: string): Promise<void> {
+  await openMembers(page);
+  await page.getByRole('button', { name: `Remove ${username}` }).click();
+  await page.getByRole('button', { name: 'Yes, remove' }).click();
+  await expectMembers(page, [], [username]);
+}
+
+/** The list of the open conversation's members holds the first names, each once, and none of the second. */
+export async function expectMembers(page: Page, present: readonly string[], absent: readonly string[] = []): Promise<void> {
+  await openMembers(page);
+  const member = (username: string): Locator => members(page).getByRole('listitem').getByText(username, { exact: true });
+  for (const username of present) await expect(member(username)).toHaveCount(1);
+  for (const username of absent) await expect(member(username)).toHaveCount(0);
+}
+
+const members = (page: Page): Locator => page.getByRole('complementary', { name: 'Members' });
+
+async function openMembers(page: Page): Promise<void> {
+  if (!(await members(page).isVisible())) await page.getByRole('button', { name: 'Members', exact: true }).click();
+}

@@ -1,6 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import SqliteDatabase from 'better-sqlite3';
+import { toHex } from '../../../src/bytes/index.ts';
+import { getSuite, readGroupInfo } from '../../../src/mls/index.ts';
 
 /** One entry of a group's log, as it lies in the server's database. */
 export interface LogRow {
@@ -57,4 +59,11 @@ export function readServerLog(dataDir: string): ServerLog {
   } finally {
     database.close();
   }
+}
+
+/** The accounts in the ratchet tree of a group's newest GroupInfo, one for each leaf, as anybody sees who holds it. */
+export function accountsInTree({ groupInfo }: GroupRow): string[] {
+  return readGroupInfo(getSuite(1), groupInfo).leaves.map(({ credential }) =>
+    credential.credentialType === 'basic' ? toHex(credential.identity) : credential.credentialType,
+  );
 }
