@@ -46,7 +46,8 @@ export interface Joined {
 }
 
 /**
- * Enters a group by a Welcome (MLSMessage). Whether the group is known already is the caller's to judge.
+ * Enters a group by a Welcome (MLSMessage). Whether the group is known already is the caller's to judge,
+ * and whether the own leaf has the signature key that the KeyPackage was signed with.
  * Persist the state, then wipe the KeyPackage's private keys: they must not serve twice.
  * @throws DecodeError; MlsError 'not-for-us', 'invalid-welcome', 'unknown-psk', 'invalid-confirmation-tag', as `verifyGroupInfo` does
  */
@@ -139,7 +140,10 @@ async function openGroupInfo(suite: MlsSuite, welcome: Welcome, memberSecret: Se
   return groupInfo;
 }
 
-/** The leaf of our KeyPackage: its encryption key is in no other leaf, and the signature in it is the KeyPackage's own. */
+/**
+ * The leaf of our KeyPackage, known by its encryption key, which is in no other leaf. Whose signature key and
+ * credential stand beside it is for the caller to compare with its own.
+ */
 function findOwnLeaf(tree: RatchetTree, encryptionPrivateKey: Secret<'encryption_private_key'>): number {
   const encryptionKey = publicKeyOf(encryptionPrivateKey);
   for (const [leafIndex, leaf] of tree.leaves()) {

@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { fromUtf8, Secret, toHex, utf8 } from '../../../src/bytes/index.ts';
 import {
   buildUpdateLeaf,
+  decodeGroup,
+  encodeGroup,
   externalCommit,
   groupInfoOf,
   type CommitEffects,
@@ -241,7 +243,9 @@ class World {
     }
   }
 
+  /** Ours are also stored and loaded again. */
   agree(): void {
+    for (const member of this.members) if (member instanceof TestMember) member.state = decodeGroup(encodeGroup(member.state));
     const [first, ...others] = this.members.map(({ authenticator }) => toHex(authenticator));
     for (const other of others) expect(other).toBe(first);
   }
