@@ -79,8 +79,10 @@ export async function startLink(turn: Turn, deviceName: string): Promise<Command
     role: 'new',
     nonce,
     keyPackage,
-    initPrivateKey: Secret.of('init_private_key', init.privateKey),
-    encryptionPrivateKey: Secret.of('encryption_private_key', encryption.privateKey),
+    keys: {
+      initPrivateKey: Secret.of('init_private_key', init.privateKey),
+      encryptionPrivateKey: Secret.of('encryption_private_key', encryption.privateKey),
+    },
     request,
     toPut: [{ slot: 'request', payload: sealSlot(EMULATION_SUITE, secret, 'request', request) }],
   };
@@ -152,8 +154,14 @@ export function endLink(turn: Turn, problem: LinkProblem): void {
   const tellOther = problem === 'refused-here' || problem === 'code-tampered' || problem === 'own-code';
   const cancelled = { slot: 'cancelled' as const, payload: sealSlot(EMULATION_SUITE, link.secret, 'cancelled', utf8(problem)) };
   const kept = { step: 'ended' as const, problem, toPut: tellOther ? [cancelled] : [], toDelete: !tellOther };
-  if (link.role === 'new') turn.spend([link.initPrivateKey, link.encryptionPrivateKey]);
-  turn.update({ link: { ...link, ...kept } });
+  turn.update({ link: { ...withoutKeys(turn, link), ...kept } });
+}
+
+/** The KeyPackage's private keys are used up. */
+export function withoutKeys<Link extends LinkState>(turn: Turn, link: Link): Link {
+  if (link.role !== 'new' || link.keys === undefined) return link;
+  turn.spend([link.keys.initPrivateKey, link.keys.encryptionPrivateKey]);
+  return { ...link, keys: undefined };
 }
 
 /** Forgets the exchange; on a device that was not linked, the device too. */
@@ -169,7 +177,7 @@ function forgetLink(turn: Turn): void {
 
 function dropLink(turn: Turn, link: LinkState): void {
   turn.spend([link.secret]);
-  if (link.role === 'new') turn.spend([link.initPrivateKey, link.encryptionPrivateKey]);
+  withoutKeys(turn, link);
   if (turn.state.account === undefined) {
     const { device } = turn.state;
     if (device !== undefined) turn.spend([device.deviceKeySeed, device.emulatorSigner]);

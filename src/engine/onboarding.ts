@@ -17,7 +17,7 @@ import { decodeKeyPackage } from './key-package-messages.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
 import { components } from './leaf-templates.ts';
 import { decodeLinkAnswer } from './link-code.ts';
-import { mailboxOf, requestOf } from './linking.ts';
+import { mailboxOf, requestOf, withoutKeys } from './linking.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import { decodeRecord, encodeRecord } from './record-codec.ts';
 import { NeedGroups, type AdderLink, type Conversation, type EngineState, type NewDeviceLink } from './state.ts';
@@ -127,13 +127,12 @@ function exportGroup(conversation: Conversation, group: GroupState): HigherLevel
 
 /** New device: joins the emulation group by the Welcome and takes over what it brings. @throws on anything that does not fit */
 export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint8Array): Promise<void> {
-  if (link.answer === undefined) throw new EngineError('not-ready');
+  if (link.answer === undefined || link.keys === undefined) throw new EngineError('not-ready');
   const answer = decodeLinkAnswer(link.answer);
   const device = turn.device();
   const joined = await joinByWelcome(EMULATION_SUITE, welcome, {
     keyPackageRef: keyPackageRef(EMULATION_SUITE, decodeKeyPackage(link.keyPackage)),
-    initPrivateKey: link.initPrivateKey,
-    encryptionPrivateKey: link.encryptionPrivateKey,
+    ...link.keys,
     checkLeaf: emulatorLeafCheck,
     useSafeExporter: true,
   });
@@ -157,7 +156,7 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
   });
   const { group, epoch } = enterEmulationEpoch(turn, joined.state);
   const epochId = toHex(epoch.epochId);
-  turn.spend([link.initPrivateKey, link.encryptionPrivateKey, key.signaturePrivateKey]);
+  turn.spend([key.signaturePrivateKey]);
   turn.update({
     account: {
       accountId: application.accountId,
@@ -189,7 +188,7 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
         return [ref, { ...keyPackage, announcedAt: application.announcedAt.get(ref) ?? turn.now }];
       }),
     ),
-    link: { ...link, step: 'done', toPut: [], toDelete: true },
+    link: { ...withoutKeys(turn, link), step: 'done', toPut: [], toDelete: true },
   });
   for (const transferred of told.higherLevelGroups) importGroup(turn, transferred);
 }

@@ -239,8 +239,9 @@ export interface NewDeviceLink extends LinkCommon {
   readonly role: 'new';
   readonly nonce: Uint8Array;
   readonly keyPackage: Uint8Array;
-  readonly initPrivateKey: Secret<'init_private_key'>;
-  readonly encryptionPrivateKey: Secret<'encryption_private_key'>;
+  /** Of the KeyPackage; undefined as soon as it is used or given up. */
+  readonly keys:
+    { readonly initPrivateKey: Secret<'init_private_key'>; readonly encryptionPrivateKey: Secret<'encryption_private_key'> } | undefined;
 }
 
 export interface AdderLink extends LinkCommon {
