@@ -27,6 +27,8 @@ export interface ServerLog {
   readonly accounts: ReadonlyMap<string, string>; // username -> account ID
   readonly groups: readonly GroupRow[];
   readonly log: readonly LogRow[];
+  /** KeyPackages by which accounts were added to conversations, in that order. */
+  readonly usedKeyPackages: readonly { readonly accountId: string; readonly announcedAt: number }[];
   /** Rows of each table, to show that nothing is left behind. */
   readonly rows: Readonly<Record<string, number>>;
 }
@@ -51,6 +53,10 @@ export function readServerLog(dataDir: string): ServerLog {
       log: all<LogRow>(
         `SELECT lower(hex(group_id)) AS groupId, position, lower(hex(account_id)) AS accountId, kind, epoch, message
          FROM log ORDER BY group_id, position`,
+      ),
+      usedKeyPackages: all<{ accountId: string; announcedAt: number }>(
+        `SELECT lower(hex(account_id)) AS accountId, announced_at AS announcedAt
+         FROM sequences JOIN key_packages USING (account_id, key_package_ref) ORDER BY account_id, sequence`,
       ),
       rows: Object.fromEntries(
         tables.map((table) => [table, database.prepare<[], { n: number }>(`SELECT count(*) AS n FROM "${table}"`).get()?.n ?? 0]),
