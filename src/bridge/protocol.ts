@@ -8,7 +8,10 @@ import type { MessageView, StateView } from '../engine/view.ts';
 export interface BridgeCalls {
   state: { request: object; answer: StateView };
   /** Newest first; `before` is a position, undefined for the end of the conversation. Waiting messages come with the first page. */
-  messages: { request: { conversationId: string; before: number | undefined; limit: number }; answer: { messages: readonly MessageView[]; more: boolean } };
+  messages: {
+    request: { conversationId: string; before: number | undefined; limit: number };
+    answer: { messages: readonly MessageView[]; more: boolean };
+  };
   createAccount: { request: { username: string; deviceName: string }; answer: CommandResult };
   /** New device: make and show a link code. */
   startLink: { request: { deviceName: string }; answer: CommandResult };

@@ -23,7 +23,7 @@ import {
 import { decodeDeviceProfile, encodeDeviceProfile, paddingFor } from './content.ts';
 import { adoptEmulationGroup } from './emulation-epochs.ts';
 import { EngineError } from './errors.ts';
-import { encodeKeyPackage, lifetimeFrom } from './key-package-messages.ts';
+import { encodeKeyPackage, lifetimeFrom, secondsOf } from './key-package-messages.ts';
 import { endLink } from './linking.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
 import { emulatorLeafTemplate } from './leaf-templates.ts';
@@ -116,6 +116,7 @@ export async function prepareCommit(turn: Turn, what: EmulationCommit): Promise<
     welcomeExtensions: what.welcomeExtensions,
     random: turn.random,
     checkLeaf: emulatorLeafCheck,
+    now: secondsOf(turn.now),
   });
   turn.spend(spent);
   const routing: CommitRouting = {
@@ -265,6 +266,7 @@ async function followCommit(
   const applied = await applyCommit(EMULATION_SUITE, turn.emulation().group, opened, {
     ...(ownPath === undefined ? {} : { ownPath }),
     checkLeaf: emulatorLeafCheck,
+    now: secondsOf(entry.acceptedAt),
   });
   const effects = applied.value;
   if (action !== undefined && (effects.added.length > 0 || effects.removed.length > 0)) throw new EngineError('bad-action');

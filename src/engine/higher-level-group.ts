@@ -19,6 +19,7 @@ import { newConversation, summaryOf } from './conversation.ts';
 import { keyPackageKeys } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
+import { secondsOf } from './key-package-messages.ts';
 import type { SequenceEntry } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
 import { finishItem, isOurs, requeueDead } from './sending.ts';
@@ -69,7 +70,9 @@ async function followWelcome(turn: Turn, entry: SequenceEntry): Promise<void> {
     useSafeExporter: false,
   });
   if (!equal(group.context.groupId, entry.groupId)) throw new EngineError('malformed-entry');
-  if (!equal(accountOf(leafAt(group, group.ownLeaf)), turn.account().accountId)) throw new EngineError('wrong-credential');
+  const ownLeaf = leafAt(group, group.ownLeaf);
+  const { accountId, signatureKey } = turn.account();
+  if (!equal(accountOf(ownLeaf), accountId) || !equal(ownLeaf.signaturePublicKey, signatureKey)) throw new EngineError('wrong-credential');
   const keyPackages = new Map(turn.state.keyPackages);
   keyPackages.delete(ref);
   turn.update({ keyPackages });
@@ -116,7 +119,10 @@ async function followMessage(turn: Turn, entry: SequenceEntry): Promise<void> {
     case 'proposal':
       turn.setGroup(
         id,
-        await keepProposal(GROUP_SUITE, turn.group(id), opened.value, { checkLeaf: virtualLeafCheck(turn.account().authenticationKey) }),
+        await keepProposal(GROUP_SUITE, turn.group(id), opened.value, {
+          checkLeaf: virtualLeafCheck(turn.account().authenticationKey),
+          now: secondsOf(entry.acceptedAt),
+        }),
       );
       break;
     case 'commit':
@@ -169,7 +175,11 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
   const checkLeaf = virtualLeafCheck(turn.account().authenticationKey);
   const leaf = opened.sentByOwnLeaf ? opened.pathLeaf : undefined;
   const followed = leaf && followOwnLeaf(turn, leaf, GROUP_SUITE, { active: before.leaf, operations: before.operations });
-  const applied = await applyCommit(GROUP_SUITE, previous, opened, { ...(followed && { ownPath: followed.own }), checkLeaf });
+  const applied = await applyCommit(GROUP_SUITE, previous, opened, {
+    ...(followed && { ownPath: followed.own }),
+    checkLeaf,
+    now: secondsOf(entry.acceptedAt),
+  });
   turn.spend(applied.spent);
   if (followed !== undefined) turn.spend(pathSecrets(followed.own));
   const effects = applied.value;

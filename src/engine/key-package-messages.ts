@@ -14,6 +14,11 @@ export function decodeKeyPackage(bytes: Uint8Array): KeyPackage {
   return message.keyPackage;
 }
 
+/** Lifetimes are judged by the server's time of acceptance, which is the same for all: ms to s. */
+export function secondsOf(ms: number): bigint {
+  return BigInt(Math.floor(ms / 1000));
+}
+
 /** Clocks of others may be behind ours by this much, s. */
 const CLOCK_SKEW = 60 * 60;
 

@@ -1,5 +1,13 @@
 import { equal, toHex } from '../bytes/index.ts';
-import { decodeGroupTransfer, encodeGroupTransfer, getComponent, joinByWelcome, keyPackageRef, type GroupState } from '../mls/index.ts';
+import {
+  decodeGroupTransfer,
+  encodeGroupTransfer,
+  getComponent,
+  joinByWelcome,
+  keyPackageRef,
+  leafAt,
+  type GroupState,
+} from '../mls/index.ts';
 import {
   decodeAccountBinding,
   decodeGuardKey,
@@ -136,6 +144,8 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
     checkLeaf: emulatorLeafCheck,
     useSafeExporter: true,
   });
+  const ownLeaf = leafAt(joined.state, joined.state.ownLeaf);
+  if (!equal(ownLeaf.signaturePublicKey, device.emulatorSignatureKey)) throw new EngineError('bad-onboarding-state');
   if (!equal(joined.state.context.groupId, answer.emulationGroupId)) throw new EngineError('bad-onboarding-state');
   const component = getComponent(joined.groupInfoExtensions, COMPONENTS.newEmulatorClientState);
   if (component === undefined) throw new EngineError('bad-onboarding-state');

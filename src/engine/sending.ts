@@ -3,7 +3,7 @@ import { buildKeyPackageLeaf, commit, createGroup, findLeaf, groupInfoOf, protec
 import { deriveGroupCreationSecret, type Operation } from '../virtual-client/index.ts';
 import { encodeText, paddingFor } from './content.ts';
 import { EngineError, isNamed } from './errors.ts';
-import { decodeKeyPackage, lifetimeFrom } from './key-package-messages.ts';
+import { decodeKeyPackage, lifetimeFrom, secondsOf } from './key-package-messages.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import { conversationExtensions } from './leaf-templates.ts';
 import type { CommitRouting, DeliveryAnswer, Fence, GenerationClaim, SequenceEntry, Submission } from './ports.ts';
@@ -21,7 +21,7 @@ import { allocate, pathSecrets, prepareLeaf, sendingPorts } from './virtual-leaf
 /** Makes the bytes of the queue's first item; the turn's state then holds all that they used up. */
 export async function prepareNext(turn: Turn, id: string): Promise<void> {
   const conversation = turn.conversation(id);
-  const item = nextItem(conversation, turn.now);
+  const item = proposalsFirst(turn, id, nextItem(conversation, turn.now));
   if (item === undefined || conversation.pending !== undefined) throw new EngineError('not-ready');
   let submission: Submission | undefined;
   try {
@@ -53,6 +53,12 @@ export function nextItem({ queue, hold, members }: Conversation, now: number): W
   const addsWait = hold?.notBefore !== undefined && now < hold.notBefore && members.length > 1;
   const sendable = queue.filter((item) => (item.kind === 'text' ? item.problem === undefined : item.kind !== 'add' || !addsWait));
   return sendable.find((item) => item.kind !== 'renew') ?? sendable[0];
+}
+
+/** RFC 9420 section 12.4: no application message while proposals of others wait for a commit. */
+function proposalsFirst(turn: Turn, id: string, item: WorkItem | undefined): WorkItem | undefined {
+  if (item?.kind !== 'text' || turn.group(id).proposals.length === 0) return item;
+  return { kind: 'renew', messageId: turn.random(16) };
 }
 
 function makeSubmission(turn: Turn, id: string, item: WorkItem): Promise<Submission> {
@@ -163,7 +169,7 @@ async function makeCommit(turn: Turn, id: string, item: WorkItem, plan: CommitPl
     welcomeExtensions: [],
     random: turn.random,
     checkLeaf: virtualLeafCheck(turn.account().authenticationKey),
-    now: BigInt(Math.floor(turn.now / 1000)),
+    now: secondsOf(turn.now),
   });
   turn.spend(spent);
   turn.spend(pathSecrets(own));

@@ -18,10 +18,27 @@ export interface MlsSuite extends CipherSuite {
   signWithLabel(privateKey: Secret<'signature_private_key'>, label: string | Uint8Array, content: Uint8Array): Promise<Uint8Array>;
   verifyWithLabel(publicKey: Uint8Array, label: string | Uint8Array, content: Uint8Array, signature: Uint8Array): Promise<boolean>;
   /** RFC 9420 section 5.1.3; the ephemeral key comes from `random`. */
-  encryptWithLabel(publicKey: Uint8Array, label: string, context: Uint8Array, plaintext: Uint8Array, random: Random): Promise<{ kemOutput: Uint8Array; ciphertext: Uint8Array }>;
-  decryptWithLabel(privateKey: Uint8Array, label: string, context: Uint8Array, kemOutput: Uint8Array, ciphertext: Uint8Array): Promise<Uint8Array | undefined>;
+  encryptWithLabel(
+    publicKey: Uint8Array,
+    label: string,
+    context: Uint8Array,
+    plaintext: Uint8Array,
+    random: Random,
+  ): Promise<{ kemOutput: Uint8Array; ciphertext: Uint8Array }>;
+  decryptWithLabel(
+    privateKey: Uint8Array,
+    label: string,
+    context: Uint8Array,
+    kemOutput: Uint8Array,
+    ciphertext: Uint8Array,
+  ): Promise<Uint8Array | undefined>;
   /** HPKE sender export with a given ephemeral key pair (reading section 11), and its receiver side. */
-  exportToPublicKey(publicKey: Uint8Array, ephemeral: HpkeKeyPair, exporterContext: Uint8Array, length: number): { kemOutput: Uint8Array; secret: Uint8Array };
+  exportToPublicKey(
+    publicKey: Uint8Array,
+    ephemeral: HpkeKeyPair,
+    exporterContext: Uint8Array,
+    length: number,
+  ): { kemOutput: Uint8Array; secret: Uint8Array };
   exportFromKemOutput(privateKey: Uint8Array, kemOutput: Uint8Array, exporterContext: Uint8Array, length: number): Uint8Array;
   /** AEAD by Web Crypto where the suite's AEAD exists there, else by noble. */
   sealAsync(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Promise<Uint8Array>;
