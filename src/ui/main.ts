@@ -31,7 +31,7 @@ function start(target: HTMLElement): void {
   const bridge = createBridge(registration.worker);
   const chorus = new Chorus(bridge);
   mount(App, { target, props: { chorus, applyUpdate: registration.applyUpdate } });
-  // Until the page goes; one that comes back from the back/forward cache was reloaded by then, for it holds a lock.
+  // Until the page goes.
   void joinLeaders(bridge, new AbortController().signal);
 }
 
