@@ -78,13 +78,13 @@ describe('calls become what the engine offers', () => {
     const { asked, commands, call } = engine({ made: 'c1' });
     expect(await call('startConversation', { usernames: ['anna'], title: 'T' })).toEqual({ ok: true, conversationId: 'c1' });
     expect(asked).toEqual([['anna']]);
-    expect(commands).toEqual([{ command: 'startConversation', members: [ANNA], title: 'T' }]);
+    expect(commands).toEqual([{ command: 'startConversation', groupId: fromHex(CALL_ID), members: [ANNA], title: 'T' }]);
   });
 
   it('a new member is looked up', async () => {
     const { commands, call } = engine();
     expect(await call('addMember', { conversationId: 'aa', username: 'anna' })).toEqual({ ok: true });
-    expect(commands).toEqual([{ command: 'addMember', conversationId: 'aa', member: ANNA }]);
+    expect(commands).toEqual([{ command: 'addMember', conversationId: 'aa', messageId: fromHex(CALL_ID), member: ANNA }]);
   });
 
   it('a message is named by its call, so that a repeated call sends once, and its key comes back', async () => {
