@@ -1,21 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { chromium, type BrowserContext, type Page } from '@playwright/test';
-import { findOrInstallChromium } from '../../../scripts/chromium.ts';
+import type { BrowserContext, Page } from '@playwright/test';
+import { launchBrowser, type BrowserOptions, type RunningBrowser } from './browser.ts';
 import { layCable, type Cable } from './cable.ts';
 import { controlWorker, type WorkerControl } from './worker-control.ts';
-
-/** No sandbox for root in a container; no calls home, which a closed network answers with hundreds of refusals. */
-const ARGUMENTS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 
 /** One browser profile on disk with its own cable to the server. */
 export interface Device {
@@ -36,34 +25,22 @@ export interface Device {
   dispose(): Promise<void>;
 }
 
-export interface DeviceOptions {
-  readonly colorScheme?: 'light' | 'dark';
-  readonly viewport?: { readonly width: number; readonly height: number };
-}
-
 /** A new browser profile, its first tab open on the app. */
-export async function openDevice(name: string, serverPort: number, options: DeviceOptions = {}): Promise<Device> {
+export async function openDevice(name: string, serverPort: number, options: BrowserOptions = {}): Promise<Device> {
   const profile = await mkdtemp(join(tmpdir(), 'chorus-profile-'));
   const cable = await layCable(serverPort);
   // Secure context and one origin per device; Chromium resolves localhost by itself.
   const origin = `http://localhost:${cable.port}`;
 
-  const open = async (): Promise<{ context: BrowserContext; page: Page; worker: WorkerControl }> => {
-    const context = await chromium.launchPersistentContext(profile, {
-      executablePath: findOrInstallChromium(),
-      headless: true,
-      args: ARGUMENTS,
-      locale: 'en-GB',
-      viewport: { width: 1000, height: 720 },
-      ...options,
-    });
+  const open = async (): Promise<RunningBrowser & { page: Page; worker: WorkerControl }> => {
+    const { context, close } = await launchBrowser(profile, options);
     await context.grantPermissions(['notifications', 'background-sync', 'clipboard-read', 'clipboard-write'], { origin });
     // A blank tab from which the worker is controlled, so that the app can be without any tab.
     const [blank] = context.pages();
     const worker = await controlWorker(context, blank ?? (await context.newPage()), origin);
     const page = await context.newPage();
     await page.goto(origin);
-    return { context, page, worker };
+    return { context, close, page, worker };
   };
 
   let current = await open();
@@ -94,11 +71,11 @@ export async function openDevice(name: string, serverPort: number, options: Devi
       await tellTabs(current.context, false);
     },
     restart: async () => {
-      await current.context.close();
+      await current.close();
       current = await open();
     },
     dispose: async () => {
-      await current.context.close();
+      await current.close();
       await cable.cut();
       await rm(profile, { recursive: true, force: true, maxRetries: 5 });
     },

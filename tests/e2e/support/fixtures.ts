@@ -1,5 +1,6 @@
 import { test as base } from '@playwright/test';
-import { openDevice, type Device, type DeviceOptions } from './device.ts';
+import type { BrowserOptions } from './browser.ts';
+import { openDevice, type Device } from './device.ts';
 import { disposeServer, startServer, type ServerProcess } from './server.ts';
 
 export { expect } from '@playwright/test';
@@ -9,7 +10,7 @@ interface Fixtures {
   /** The built server on an empty store. */
   readonly server: ServerProcess;
   /** Opens a device: a browser profile of its own with the app in its first tab. */
-  readonly device: (name: string, options?: DeviceOptions) => Promise<Device>;
+  readonly device: (name: string, options?: BrowserOptions) => Promise<Device>;
 }
 
 export const test = base.extend<Fixtures>({

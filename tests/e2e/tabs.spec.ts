@@ -1,0 +1,123 @@
+import type { Page } from '@playwright/test';
+import { callWorker, textsOf } from './support/bridge.ts';
+import { expect, test, type Device } from './support/fixtures.ts';
+import { createAccount, openConversation, sees, send, startConversation } from './support/person.ts';
+
+// Anna's laptop has two tabs; in this browser the one that is not in front is hidden.
+
+interface Tabs {
+  readonly laptop: Device;
+  readonly ben: Device;
+  readonly first: Page;
+  readonly second: Page;
+  readonly talk: string;
+}
+
+async function twoTabs(device: (name: string, options?: { hidesTabs: boolean }) => Promise<Device>): Promise<Tabs> {
+  const [laptop, ben] = await Promise.all([device('laptop', { hidesTabs: true }), device('ben')]);
+  await Promise.all([createAccount(laptop.page, 'anna', 'Laptop'), createAccount(ben.page, 'ben', 'Desk')]);
+  await startConversation(ben.page, ['anna']);
+  await send(ben.page, 'First');
+  await openConversation(laptop.page, 'ben');
+  await sees(laptop.page, 'First');
+  const second = await laptop.newTab();
+  await openConversation(second, 'ben');
+  await sees(second, 'First');
+  return { laptop, ben, first: laptop.page, second, talk: new URL(second.url()).hash.split('/').at(-1) ?? '' };
+}
+
+const streams = ({ cable }: Device): number => cable.requests.filter((request) => request.startsWith('GET /v1/events')).length;
+
+test('when the leading tab is closed, the other one takes over', async ({ device }) => {
+  const { laptop, ben, first, second, talk } = await twoTabs(device);
+  const opened = streams(laptop);
+  expect(opened).toBeGreaterThan(0);
+
+  await first.close();
+  await expect.poll(() => streams(laptop)).toBe(opened + 1);
+  await send(ben.page, 'To the tab that is left');
+  await sees(second, 'To the tab that is left');
+  expect((await textsOf(second, talk)).map(({ text }) => text)).toEqual(['First', 'To the tab that is left']);
+});
+
+test('when the leading tab is frozen, the other one takes over by force, and nothing comes twice', async ({ device }) => {
+  const { laptop, ben, first, second, talk } = await twoTabs(device);
+  const opened = streams(laptop);
+  const session = await laptop.context.newCDPSession(first);
+  await session.send('Page.setWebLifecycleState', { state: 'frozen' });
+
+  await send(ben.page, 'While one tab sleeps');
+  await sees(second, 'While one tab sleeps');
+  expect(streams(laptop)).toBeGreaterThan(opened);
+  await send(second, 'An answer');
+  await sees(ben.page, 'An answer');
+
+  // The sleeper wakes: for a moment two believe that they lead.
+  await session.send('Page.setWebLifecycleState', { state: 'active' });
+  await first.bringToFront();
+  await send(ben.page, 'To both again');
+  const order = ['First', 'While one tab sleeps', 'An answer', 'To both again'];
+  for (const page of [first, second, ben.page]) {
+    for (const text of order) await sees(page, text);
+    expect((await textsOf(page, talk)).map(({ text }) => text)).toEqual(order);
+  }
+});
+
+test('tabs share drafts and what was read', async ({ device }) => {
+  const { ben, first, second } = await twoTabs(device);
+  const field = (page: Page) => page.getByRole('textbox', { name: 'Message' });
+  await second.bringToFront();
+  await field(second).pressSequentially('Half a thou');
+  await expect(field(first)).toHaveValue('Half a thou');
+  await first.bringToFront();
+  await field(first).press('End');
+  await field(first).pressSequentially('ght');
+  await expect(field(second)).toHaveValue('Half a thought');
+  await field(first).press('Enter');
+  await sees(ben.page, 'Half a thought');
+  await expect(field(second)).toHaveValue('');
+
+  for (const page of [first, second]) {
+    await page.bringToFront();
+    await page.getByRole('link', { name: 'Devices' }).click();
+  }
+  await send(ben.page, 'Read me');
+  for (const page of [first, second]) await expect(page.getByText('1 unread message')).toBeAttached();
+  await openConversation(second, 'ben');
+  await sees(second, 'Read me');
+  for (const page of [first, second]) await expect(page.getByText('1 unread message')).toHaveCount(0);
+});
+
+test('a message is notified once when no tab shows the app, and not at all when one does', async ({ device }) => {
+  const { laptop, ben, first, second, talk } = await twoTabs(device);
+  const shown = (page: Page): Promise<string[]> =>
+    page.evaluate(async () => {
+      const registration = await navigator.serviceWorker.ready;
+      return (await registration.getNotifications()).map(({ title, body }) => `${title}: ${body}`);
+    });
+
+  await second.bringToFront();
+  await send(ben.page, 'In plain sight');
+  await sees(second, 'In plain sight');
+  expect(await shown(second)).toEqual([]);
+
+  // Another site is in front; both tabs are open behind it.
+  const elsewhere = await laptop.context.newPage();
+  await elsewhere.bringToFront();
+  await expect
+    .poll(() => Promise.all([first, second].map((page) => page.evaluate(() => document.visibilityState))))
+    .toEqual(['hidden', 'hidden']);
+  await send(ben.page, 'Look here');
+  await expect.poll(() => shown(second)).toEqual(['ben: Look here']);
+
+  // And with no tab at all, the next one comes with a background sync.
+  await first.close();
+  await second.close();
+  await send(ben.page, 'And here');
+  await sees(ben.page, 'And here');
+  await laptop.worker.sync('chorus-outbox');
+  await elsewhere.goto(`${laptop.origin}/favicon.svg`);
+  await expect.poll(async () => (await shown(elsewhere)).sort()).toEqual(['ben: And here', 'ben: Look here']);
+  const { conversations } = await callWorker(elsewhere, 'state', {});
+  expect(conversations.find(({ conversationId }) => conversationId === talk)?.unread).toBe(2);
+});
