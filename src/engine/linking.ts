@@ -1,4 +1,4 @@
-import { equal, Secret, utf8 } from '../bytes/index.ts';
+import { equal, fromUtf8, Secret, utf8 } from '../bytes/index.ts';
 import { buildKeyPackage, validateKeyPackage } from '../mls/index.ts';
 import { DecodeError } from '../wire/index.ts';
 import { deviceKeyOf, isDeviceName, newDevice } from './device.ts';
@@ -151,7 +151,9 @@ export function closeLink(turn: Turn): CommandProblem | undefined {
 export function endLink(turn: Turn, problem: LinkProblem): void {
   const link = currentLink(turn);
   if (link.step === 'ended' || link.step === 'done') return;
-  const tellOther = problem === 'refused-here' || problem === 'code-tampered' || problem === 'own-code';
+  // As long as nobody has answered there is nobody to tell, and nobody else who would clear the mailbox.
+  const answered = link.role === 'adder' || link.answer !== undefined;
+  const tellOther = answered && (problem === 'refused-here' || problem === 'code-tampered' || problem === 'own-code');
   const cancelled = { slot: 'cancelled' as const, payload: sealSlot(EMULATION_SUITE, link.secret, 'cancelled', utf8(problem)) };
   const kept = { step: 'ended' as const, problem, toPut: tellOther ? [cancelled] : [], toDelete: !tellOther };
   turn.update({ link: { ...withoutKeys(turn, link), ...kept } });
@@ -219,9 +221,10 @@ export async function onLinkFetched(turn: Turn, answer: DeliveryAnswer<'fetch-li
     return undefined;
   }
   const { slots } = answer.value;
-  if (slots.cancelled !== undefined && openSlot(EMULATION_SUITE, link.secret, 'cancelled', slots.cancelled) !== undefined) {
-    endLink(turn, 'refused-there');
-    turn.update({ link: { ...currentLink(turn), toDelete: true } });
+  const cancelled = slots.cancelled && openSlot(EMULATION_SUITE, link.secret, 'cancelled', slots.cancelled);
+  if (cancelled !== undefined) {
+    endLink(turn, fromUtf8(cancelled) === 'code-tampered' ? 'code-tampered' : 'refused-there');
+    turn.update({ link: { ...currentLink(turn), toPut: [], toDelete: true } });
     return undefined;
   }
   try {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import SqliteDatabase from 'better-sqlite3';
 import { toHex } from '../../../src/bytes/index.ts';
@@ -34,9 +34,7 @@ export interface ServerLog {
 }
 
 export function readServerLog(dataDir: string): ServerLog {
-  const file = readdirSync(dataDir, { recursive: true, encoding: 'utf8' }).find((name) => /\.(db|sqlite3?)$/.test(name));
-  if (file === undefined || !existsSync(join(dataDir, file))) throw new Error(`no database in ${dataDir}`);
-  const database = new SqliteDatabase(join(dataDir, file), { readonly: true });
+  const database = new SqliteDatabase(databaseIn(dataDir), { readonly: true });
   try {
     const all = <Row>(sql: string): Row[] => database.prepare<[], Row>(sql).all();
     const tables = all<{ name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table'").map(({ name }) => name);
@@ -72,4 +70,20 @@ export function accountsInTree({ groupInfo }: GroupRow): string[] {
   return readGroupInfo(getSuite(1), groupInfo).leaves.map(({ credential }) =>
     credential.credentialType === 'basic' ? toHex(credential.identity) : credential.credentialType,
   );
+}
+
+/** Does to the link mailboxes what time or a dishonest server would do. */
+export function changeLinks(dataDir: string, sql: string): void {
+  const database = new SqliteDatabase(databaseIn(dataDir));
+  try {
+    if (database.prepare(sql).run().changes === 0) throw new Error('no mailbox was changed');
+  } finally {
+    database.close();
+  }
+}
+
+function databaseIn(dataDir: string): string {
+  const file = readdirSync(dataDir, { recursive: true, encoding: 'utf8' }).find((name) => /\.(db|sqlite3?)$/.test(name));
+  if (file === undefined) throw new Error(`no database in ${dataDir}`);
+  return join(dataDir, file);
 }
