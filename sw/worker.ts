@@ -1,7 +1,7 @@
 import { createBridgeRuntime } from '../src/bridge/dispatch.ts';
 import { createBridgeServer } from '../src/bridge/server.ts';
 import { VIEW_CHANNEL, type ViewChanged } from '../src/bridge/protocol.ts';
-import { createDeliveryClient, fromJson, sequenceEntryFrame } from '../src/delivery/index.ts';
+import { createDeliveryClient, fromJson, sequenceEntryFrame, stockFrame } from '../src/delivery/index.ts';
 import { createRuntime } from '../src/engine/runtime.ts';
 import { createRecordStore } from '../src/store/index.ts';
 import { serveAppShell, type PrecacheEntry } from './app-shell.ts';
@@ -45,7 +45,7 @@ const runtime = createRuntime({
   store: createRecordStore(),
   delivery,
   random: (length) => crypto.getRandomValues(new Uint8Array(length)),
-  now: Date.now,
+  now: () => delivery.now(),
   exclusive: (task) => navigator.locks.request(ENGINE_LOCK, task),
   changed: ({ state, conversations }) => {
     const message: ViewChanged = { type: 'view-changed', state, conversations };
@@ -59,6 +59,7 @@ const runtime = createRuntime({
   sleep,
   prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
   readEntry: (data) => fromJson(sequenceEntryFrame, data),
+  readStock: (data) => fromJson(stockFrame, data)?.stock,
 });
 
 const bridge = createBridgeServer(createBridgeRuntime(runtime));

@@ -25,6 +25,8 @@ export interface DeliveryClient extends DeliveryPort {
    * used by the leader tab. After a `clock-skew` there, make any signed call first: it learns the server's clock.
    */
   prepareEventStream(after: number, proof: DeviceProof): Promise<PreparedEventStream>;
+  /** The device's clock, put right by what the server has told of its own; ms since 1970. */
+  now(): number;
 }
 
 /**
@@ -82,7 +84,7 @@ export function createDeliveryClient(parts: DeliveryClientParts): DeliveryClient
     return { url: parts.baseUrl + target, headers: { Authorization: await sign('GET', target, new Uint8Array(), proof) } };
   }
 
-  return { send, prepareEventStream };
+  return { send, prepareEventStream, now: () => parts.now() + clockOffset };
 }
 
 /** The problem document of a response, or undefined when it holds none of this server's. */

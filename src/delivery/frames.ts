@@ -114,6 +114,7 @@ export const submissionFrame: Frame<Omit<Submission, 'groupId'>> = v.strictObjec
       groupInfo: message,
       announces: v.pipe(v.array(hash), v.maxLength(MAX_KEY_PACKAGE_BATCH)),
       newDevice: maybe(v.strictObject({ deviceId: id, deviceKey: exactly(KEY_LENGTH), linkId: id, coversPosition: count })),
+      refuses: maybe(count),
     }),
   ),
 });

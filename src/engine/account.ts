@@ -63,6 +63,8 @@ export async function createAccount(turn: Turn, username: string, deviceName: st
       groupId,
       group,
       position: 0,
+      joinedAt: 0,
+      refusedCommit: undefined,
       currentEpochId: epochId,
       epochs: new Map([[epochId, epoch]]),
       floor: { epoch: 0n, by: group.ownLeaf, othersFrom: turn.now },

@@ -20,6 +20,7 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
     awaitingEcho: [],
     hold: undefined,
     finished: [],
+    refusedCommit: undefined,
     unread: 0,
     readPosition: -1,
     draft: '',
@@ -29,10 +30,17 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
 }
 
 /** What the group's own state says of the conversation: title and accounts, in leaf order. */
-export function summaryOf(group: GroupState): Pick<Conversation, 'title' | 'members'> {
+export function summaryOf(group: GroupState, previousTitle: string): Pick<Conversation, 'title' | 'members'> {
+  return { title: titleOf(group, previousTitle), members: memberLeaves(group).map(({ leaf }) => accountOf(leaf)) };
+}
+
+/** Any member can set the profile; one that cannot be read changes nothing. */
+export function titleOf(group: GroupState, previousTitle: string): string {
   const profile = getComponent(group.context.extensions, CONVERSATION_COMPONENT);
-  return {
-    title: profile === undefined ? '' : decodeConversationProfile(profile),
-    members: memberLeaves(group).map(({ leaf }) => accountOf(leaf)),
-  };
+  if (profile === undefined) return '';
+  try {
+    return decodeConversationProfile(profile);
+  } catch {
+    return previousTitle;
+  }
 }

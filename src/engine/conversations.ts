@@ -2,7 +2,7 @@ import { equal, toHex, utf8 } from '../bytes/index.ts';
 import type { Command, CommandProblem } from './command.ts';
 import { MAX_TEXT, MAX_TITLE } from './content.ts';
 import { newConversation } from './conversation.ts';
-import { fail, nextItem, NO_HOLD, pendingItems } from './sending.ts';
+import { fail, nextItem, pausedFrom, pendingItems } from './sending.ts';
 import type { DeliveryAnswer } from './ports.ts';
 import type { Conversation, WorkItem } from './state.ts';
 import type { Turn } from './turn.ts';
@@ -56,8 +56,8 @@ function isDirectWith(conversation: Conversation, accountId: Uint8Array): boolea
 export function addMember(turn: Turn, { conversationId, messageId, member }: CommandOf<'addMember'>): CommandProblem | undefined {
   const conversation = turn.state.conversations.get(conversationId);
   if (conversation === undefined || conversation.state !== 'member') return 'unknown-conversation';
-  if (conversation.members.some((accountId) => equal(accountId, member.accountId))) return 'already-member';
   if (wasAsked(conversation, messageId)) return undefined;
+  if (conversation.members.some((accountId) => equal(accountId, member.accountId))) return 'already-member';
   enqueue(turn, conversationId, { kind: 'add', messageId, members: [member] });
   learnNames(turn, [member]);
   return undefined;
@@ -68,6 +68,7 @@ export function removeMember(turn: Turn, { conversationId, accountId }: CommandO
   const removed = conversation?.members.find((member) => toHex(member) === accountId);
   if (conversation === undefined || conversation.state !== 'member' || removed === undefined) return 'unknown-conversation';
   if (equal(removed, turn.account().accountId)) return 'own-account';
+  if (pendingItems(conversation).some((item) => item.kind === 'remove' && equal(item.accountId, removed))) return undefined;
   const username = turn.state.contacts.get(accountId) ?? '';
   enqueue(turn, conversationId, { kind: 'remove', messageId: turn.random(16), accountId: removed, username });
   return undefined;
@@ -118,9 +119,6 @@ export function markRead(turn: Turn, { conversationId, position }: CommandOf<'ma
   return undefined;
 }
 
-/** A new account has its KeyPackages at the server within seconds, ms. */
-const CLAIM_AGAIN_AFTER = 2_000;
-
 /** Reserves the name of a claim before the server is asked, so that asking twice costs one KeyPackage. */
 export function prepareClaim(turn: Turn, conversationId: string): void {
   turn.updateConversation(conversationId, { claim: { claimId: turn.random(16), keyPackages: undefined } });
@@ -137,7 +135,7 @@ export function onClaimAnswer(turn: Turn, conversationId: string, claimId: Uint8
   turn.updateConversation(conversationId, { claim: undefined });
   if (answer.problem.type === 'no-key-package') {
     // Whoever is to be added has to come online first, and mostly does soon.
-    turn.updateConversation(conversationId, { hold: { ...NO_HOLD, notBefore: turn.now + CLAIM_AGAIN_AFTER } });
+    turn.updateConversation(conversationId, { hold: pausedFrom(conversation, turn.now) });
     return;
   }
   const item = nextItem({ ...conversation, hold: undefined }, turn.now);

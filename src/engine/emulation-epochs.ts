@@ -27,6 +27,11 @@ export function enterEmulationEpoch(turn: Turn, group: GroupState): { group: Gro
 export function adoptEmulationGroup(turn: Turn, applied: GroupState): EmulationEpoch {
   const { group, epoch } = enterEmulationEpoch(turn, applied);
   const epochId = toHex(epoch.epochId);
-  turn.updateEmulation({ group, currentEpochId: epochId, epochs: new Map(turn.emulation().epochs).set(epochId, epoch) });
+  turn.updateEmulation({
+    group,
+    refusedCommit: undefined,
+    currentEpochId: epochId,
+    epochs: new Map(turn.emulation().epochs).set(epochId, epoch),
+  });
   return epoch;
 }

@@ -38,6 +38,8 @@ import { allocate, currentEpoch, evaluate, prepareLeaf } from './virtual-leaf.ts
 /** Refilled when no more than LOW are left, up to FULL: enough for a busy day, few enough to derive in a moment. */
 const KEY_PACKAGES_LOW = 6;
 const KEY_PACKAGES_FULL = 20;
+/** Claimed ones that nobody used count as outstanding until they expire; more than this are not kept. */
+const KEY_PACKAGES_MOST = 100;
 /** What the server refused for a reason that does not pass by itself is not tried again at once, ms. */
 const REFUSED_PAUSE = 60_000;
 /** Other devices let the adder renew first, then wait this long and up to as much again, ms. */
@@ -47,17 +49,19 @@ const OTHERS_RENEW_AFTER = 20_000;
  * Whether this device should announce new KeyPackages now: the first in the roster does when few are
  * left, the others when none is, so that not all commit at once.
  */
-export function needsKeyPackages(emulation: EmulationState, outstanding: number): boolean {
+export function needsKeyPackages(emulation: EmulationState, stock: number | undefined, outstanding: number): boolean {
+  if (outstanding >= KEY_PACKAGES_MOST) return false;
   const epoch = emulation.epochs.get(emulation.currentEpochId);
   const first = epoch?.roster[0]?.emulatorLeaf === emulation.group.ownLeaf;
-  return outstanding <= (first ? KEY_PACKAGES_LOW : 0);
+  return Math.min(stock ?? outstanding, outstanding) <= (first ? KEY_PACKAGES_LOW : 0);
 }
 
 /** Draft section 5.5.1: a commit that announces KeyPackages; they are uploaded when it has come back. */
 export async function prepareKeyPackages(turn: Turn): Promise<void> {
   const { epochId } = currentEpoch(turn);
   const made: { outstanding: OutstandingKeyPackage; keyPackage: Uint8Array }[] = [];
-  for (let i = turn.state.keyPackages.size; i < KEY_PACKAGES_FULL; i++) made.push(await makeKeyPackage(turn));
+  const { stock, keyPackages } = turn.state;
+  for (let i = Math.min(stock ?? keyPackages.size, keyPackages.size); i < KEY_PACKAGES_FULL; i++) made.push(await makeKeyPackage(turn));
   await prepareCommit(turn, {
     purpose: 'key-packages',
     proposals: [],
@@ -101,7 +105,7 @@ export interface EmulationCommit {
 /** Every commit of the emulation group has a path with fresh keys (reading section 7). */
 export async function prepareCommit(turn: Turn, what: EmulationCommit): Promise<void> {
   const device = turn.device();
-  const { group, groupId } = turn.emulation();
+  const { group, groupId, refusedCommit } = turn.emulation();
   const encryption = EMULATION_SUITE.deriveKeyPair(turn.random(EMULATION_SUITE.nh));
   const encryptionPrivateKey = Secret.of('encryption_private_key', encryption.privateKey);
   const pathSecret = Secret.of('path_secret', turn.random(EMULATION_SUITE.nh));
@@ -126,6 +130,7 @@ export async function prepareCommit(turn: Turn, what: EmulationCommit): Promise<
     groupInfo: value.groupInfo,
     announces: what.keyPackages.map(({ keyPackageRef: ref }) => ref),
     newDevice: what.newDevice,
+    refuses: refusedCommit,
   };
   turn.updateEmulation({
     group: next,
@@ -221,8 +226,13 @@ export async function followEmulationEntry(turn: Turn, entry: SequenceEntry): Pr
   const { group, position } = turn.emulation();
   if (entry.position <= position) return;
   if (entry.position !== position + 1) throw new EngineError('out-of-order');
+  if (entry.position === turn.emulation().joinedAt) {
+    // The commit by which this device came in: its Welcome brought what follows from it.
+    turn.updateEmulation({ position: entry.position, floor: { epoch: group.context.epoch, by: -1, othersFrom: turn.now } });
+    return;
+  }
   const pending = turn.emulation().pending;
-  const own = pending !== undefined && entry.messageId !== undefined && equal(pending.submission.messageId, entry.messageId);
+  const own = pending !== undefined && equal(pending.submission.message, entry.message);
   const opened = await open(EMULATION_SUITE, group, entry.message);
   if (opened.value.kind !== entry.kind) throw new EngineError('wrong-kind');
   turn.spend(opened.spent);
@@ -256,6 +266,7 @@ async function followCommit(
   const action = decodeActionAad(EMULATION_PROTOCOL, opened.authenticatedData);
   if (opened.sender.senderType !== 'member') throw new EngineError('unexpected-sender');
   const emulatorLeaf = opened.sender.leafIndex;
+  if (opened.pathLeaf === undefined) throw new EngineError('bad-action');
   if (own === undefined && emulatorLeaf === turn.emulation().group.ownLeaf) throw new EngineError('unexpected-sender');
   if (action?.type === 'external_join') throw new EngineError('bad-action');
   if (action !== undefined && own === undefined) checkKeyPackageUpload(EMULATION_PROTOCOL, before, emulatorLeaf, action);
@@ -324,6 +335,7 @@ function nameAddedDevices(turn: Turn, added: readonly LeafNode[], by: number): v
 }
 
 function followApplication(turn: Turn, opened: OpenedApplication): void {
+  if (decodeActionAad(EMULATION_PROTOCOL, opened.authenticatedData) !== undefined) throw new EngineError('bad-action');
   const profile = decodeDeviceProfile(opened.applicationData);
   const { roster } = currentEpoch(turn);
   if (!roster.some(({ signatureKey }) => equal(signatureKey, profile.signatureKey))) throw new EngineError('bad-content');

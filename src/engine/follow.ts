@@ -1,10 +1,11 @@
 import { equal, toHex } from '../bytes/index.ts';
-import { followEmulationEntry } from './emulation-group.ts';
+import { dropPending, followEmulationEntry } from './emulation-group.ts';
 import { isNamed } from './errors.ts';
-import { followGroupEntry } from './higher-level-group.ts';
-import { linkDone } from './linking.ts';
+import { followGroupEntry, leave } from './higher-level-group.ts';
+import { endLink, linkDone } from './linking.ts';
 import type { SequenceEntry } from './ports.ts';
 import { forgetExpiredKeyPackages, forgetUnnamedEpochs } from './retention.ts';
+import { giveUpEcho } from './sending.ts';
 import type { Turn } from './turn.ts';
 
 /**
@@ -34,8 +35,7 @@ async function followEntry(turn: Turn, entry: SequenceEntry): Promise<void> {
   if (equal(entry.groupId, turn.emulation().groupId)) {
     const { pending } = turn.emulation();
     await followEmulationEntry(turn, entry);
-    if (pending?.purpose === 'add-device' && entry.messageId !== undefined && equal(entry.messageId, pending.submission.messageId))
-      linkDone(turn);
+    if (pending?.purpose === 'add-device' && isNamedBy(entry, pending.submission.messageId)) linkDone(turn);
   } else if (isFollowed(turn, entry)) await followGroupEntry(turn, entry);
   forgetUnnamedEpochs(turn);
 }
@@ -61,24 +61,51 @@ const LOST: ReadonlySet<string> = new Set([
 function refuse(turn: Turn, entry: SequenceEntry, error: unknown): void {
   if (!isNamed(error)) throw error;
   turn.refused.push({ sequence: entry.sequence, code: error.code });
-  if (equal(entry.groupId, turn.emulation().groupId)) {
-    turn.updateEmulation({ position: Math.max(turn.emulation().position, entry.position) });
-    turn.notice('refused-message', '');
+  if (equal(entry.groupId, turn.emulation().groupId)) refuseEmulationEntry(turn, entry);
+  else refuseGroupEntry(turn, entry, error.code);
+}
+
+function refuseEmulationEntry(turn: Turn, entry: SequenceEntry): void {
+  const { position, pending, group } = turn.emulation();
+  turn.notice('refused-message', '');
+  if (entry.position === position + 1) {
+    const refusedCommit = entry.kind === 'commit' && BigInt(entry.epoch) === group.context.epoch ? entry.position : undefined;
+    turn.updateEmulation({ position: entry.position, ...(refusedCommit !== undefined && { refusedCommit }) });
+  }
+  if (pending !== undefined && isNamedBy(entry, pending.submission.messageId)) {
+    dropPending(turn, pending);
+    if (pending.purpose === 'add-device') endLink(turn, 'code-tampered');
+  }
+}
+
+function refuseGroupEntry(turn: Turn, entry: SequenceEntry, code: string): void {
+  if (entry.kind === 'welcome') {
+    spendKeyPackage(turn, entry.keyPackageRef);
     return;
   }
   const id = toHex(entry.groupId);
   const conversation = turn.state.conversations.get(id);
   if (conversation === undefined) return;
   turn.notice('refused-message', conversation.title);
-  const lost = conversation.state === 'member' && entry.kind !== 'welcome' && LOST.has(error.code) && !isLate(turn, id, entry);
-  turn.updateConversation(id, {
-    position: Math.max(conversation.position, entry.position),
-    state: lost ? 'out-of-step' : conversation.state,
-  });
+  if (entry.position === conversation.position + 1) turn.updateConversation(id, { position: entry.position });
+  giveUpEcho(turn, id, entry);
+  if (conversation.state !== 'member') return;
+  const { context } = turn.group(id);
+  if (LOST.has(code) && BigInt(entry.epoch) >= context.epoch) leave(turn, id, 'out-of-step');
+  else if (entry.kind === 'commit' && BigInt(entry.epoch) === context.epoch) turn.updateConversation(id, { refusedCommit: entry.position });
 }
 
-/** A message of an epoch that is over and no longer kept says nothing about being lost. */
-function isLate(turn: Turn, id: string, entry: SequenceEntry): boolean {
-  const group = turn.state.groups.get(id);
-  return group !== undefined && BigInt(entry.epoch) < group.context.epoch;
+/** Reading section 7: a KeyPackage's secrets go at the first Welcome, a broken one too: the server has spent it. */
+function spendKeyPackage(turn: Turn, keyPackageRef: Uint8Array | undefined): void {
+  const ref = keyPackageRef === undefined ? '' : toHex(keyPackageRef);
+  const spent = turn.state.keyPackages.get(ref);
+  if (spent === undefined) return;
+  const keyPackages = new Map(turn.state.keyPackages);
+  keyPackages.delete(ref);
+  turn.spend([spent.operation.operationSecret]);
+  turn.update({ keyPackages });
+}
+
+function isNamedBy(entry: SequenceEntry, messageId: Uint8Array): boolean {
+  return entry.messageId !== undefined && equal(entry.messageId, messageId);
 }

@@ -15,15 +15,15 @@ import {
 } from '../mls/index.ts';
 import { deriveGroupCreationSecret, type GuardKey, type LiveLeaf, type Operation } from '../virtual-client/index.ts';
 import { decodeText } from './content.ts';
-import { newConversation, summaryOf } from './conversation.ts';
+import { newConversation, summaryOf, titleOf } from './conversation.ts';
 import { keyPackageKeys } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import { secondsOf } from './key-package-messages.ts';
 import type { SequenceEntry } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
-import { finishItem, isOurs, requeueDead } from './sending.ts';
-import type { Conversation, StoredMessage, WorkItem } from './state.ts';
+import { finishItem, isOurs, requeueDead, unsentTexts } from './sending.ts';
+import type { Conversation, StoredMessage } from './state.ts';
 import type { Turn } from './turn.ts';
 import { attribute, becomeActive, currentGuardKey, followOwnLeaf, pathSecrets, type Attribution } from './virtual-leaf.ts';
 
@@ -89,8 +89,9 @@ function enter(turn: Turn, entry: SequenceEntry, group: GroupState, operation: O
   turn.setGroup(id, group);
   turn.setConversation({
     ...base,
-    ...summaryOf(group),
+    ...summaryOf(group, base.title),
     state: 'member',
+    refusedCommit: undefined,
     position: entry.position,
     leaf: becomeActive(turn, operation, GROUP_SUITE),
     pastLeaves: [],
@@ -184,11 +185,12 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
   if (followed !== undefined) turn.spend(pathSecrets(followed.own));
   const effects = applied.value;
   if (effects.removedSelf) {
-    leave(turn, id);
+    leave(turn, id, 'left');
     recordEffects(turn, entry, effects, from);
     return;
   }
   const group = applied.next;
+  const membersChanged = effects.added.length + effects.removed.length > 0;
   turn.setGroup(id, group);
   const guardKey = currentGuardKey(turn, before);
   const ended = guardKey === undefined ? [] : [{ groupEpoch: previous.context.epoch, guardKey }];
@@ -196,7 +198,8 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
   const pastLeaves = [...ended, ...before.pastLeaves];
   const leafNow = followed === undefined ? before.leaf : becomeActive(turn, followed.operation, GROUP_SUITE);
   const next = turn.updateConversation(id, {
-    ...(effects.added.length + effects.removed.length > 0 && summaryOf(group)),
+    ...(membersChanged ? summaryOf(group, before.title) : { title: titleOf(group, before.title) }),
+    refusedCommit: undefined,
     leaf: leafNow,
     pastLeaves: pastLeaves.filter(({ groupEpoch }) => kept.has(groupEpoch)),
     operations: [],
@@ -223,12 +226,17 @@ function leafNodeSecrets({ leaf, pastLeaves }: Conversation): LiveLeaf['leafNode
   return [...(leaf === undefined ? [] : [leaf.leafNodeSecret]), ...pastLeaves.map(({ guardKey }) => guardKey.leafNodeSecret)];
 }
 
-/** We are out of the group: nothing of it can be read or sent from now on; what was said stays. */
-function leave(turn: Turn, id: string): void {
+/**
+ * We are out of the group, or it goes on without us: nothing of it can be read or sent from now on, and
+ * its secrets go; what was said stays.
+ */
+export function leave(turn: Turn, id: string, state: 'left' | 'out-of-step'): void {
   const before = turn.conversation(id);
+  const group = turn.group(id);
+  turn.spend([group.keys.encryptionPrivateKey, group.schedule.initSecret, group.schedule.senderDataSecret]);
   turn.spend(before.operations.map(({ operationSecret }) => operationSecret));
   const after = turn.updateConversation(id, {
-    state: 'left',
+    state,
     leaf: undefined,
     pastLeaves: [],
     operations: [],
@@ -240,12 +248,6 @@ function leave(turn: Turn, id: string): void {
   });
   wipeDroppedLeaves(turn, before, after);
   turn.setGroup(id, undefined);
-}
-
-/** What was written and can no longer be sent stays on screen, marked. */
-function unsentTexts({ pending, queue }: Conversation): WorkItem[] {
-  const items = [...(pending === undefined ? [] : [pending.item]), ...queue];
-  return items.flatMap((item) => (item.kind === 'text' ? [{ ...item, problem: 'not-a-member' }] : []));
 }
 
 function recordEffects(turn: Turn, entry: SequenceEntry, effects: CommitEffects, from: Sender): void {

@@ -8,6 +8,8 @@ export type Input =
   | { readonly type: 'entries'; readonly entries: readonly SequenceEntry[]; readonly last: number }
   | { readonly type: 'prepare'; readonly what: Preparation }
   | AnswerInput
+  /** KeyPackages that the server can still hand out. */
+  | { readonly type: 'stock'; readonly stock: number }
   /** The server says that it does not know this device any more. */
   | { readonly type: 'unlinked' };
 
@@ -19,7 +21,8 @@ export type Preparation =
   | { readonly kind: 'claim'; readonly conversationId: string }
   | { readonly kind: 'message'; readonly conversationId: string }
   | { readonly kind: 'renewal'; readonly conversationId: string }
-  | { readonly kind: 'link-expiry' };
+  | { readonly kind: 'link-expiry' }
+  | { readonly kind: 'uploads-used' };
 
 /** Requests whose answers change the state. */
 export type EngineCall = Exclude<DeliveryCall, 'find-account' | 'fetch-sequence' | 'fetch-group' | 'put-blob' | 'fetch-blob'>;

@@ -20,10 +20,21 @@ export function secondsOf(ms: number): bigint {
 }
 
 /** Clocks of others may be behind ours by this much, s. */
-const CLOCK_SKEW = 60 * 60;
+const CLOCK_SKEW = 24 * 60 * 60;
+/** Commits are judged by the server's clock: what is used must be good this much before and after, s. */
+const MARGIN = 60 * 60;
+/** Times in what others see are rounded down to this, s: to the second they would tell our devices' clocks apart. */
+const GRAIN = 60 * 60;
+
+/** Whether a KeyPackage's lifetime holds now, with room for clocks that differ. `now` in ms. */
+export function isFresh({ leafNode }: KeyPackage, now: number): boolean {
+  if (leafNode.leafNodeSource !== 'key_package') return false;
+  const { notBefore, notAfter } = leafNode.lifetime;
+  return notBefore + BigInt(MARGIN) <= secondsOf(now) && secondsOf(now) + BigInt(MARGIN) <= notAfter;
+}
 
 /** As long as its secrets are kept, from a little before `now` (ms); in seconds, as RFC 9420 has it. */
 export function lifetimeFrom(now: number): Lifetime {
-  const seconds = Math.floor(now / 1000);
+  const seconds = Math.floor(now / 1000 / GRAIN) * GRAIN;
   return { notBefore: BigInt(seconds - CLOCK_SKEW), notAfter: BigInt(seconds + KEY_PACKAGE_LIFETIME / 1000) };
 }

@@ -1,5 +1,5 @@
 import { concat, equal, fromBase64Url, fromUtf8, Secret, toBase64Url, toHex, utf8 } from '../bytes/index.ts';
-import type { CipherSuite } from '../virtual-client/index.ts';
+import type { CipherSuite, RandomSource } from '../virtual-client/index.ts';
 import { decode, encode } from '../wire/index.ts';
 import type { LinkSlot } from './ports.ts';
 
@@ -54,25 +54,29 @@ export function linkTokenOf(suite: CipherSuite, secret: Secret<'link_secret'>): 
 }
 
 /**
- * Seals the one message that ever goes into `slot`: key and nonce are derived for the slot, which
- * the server takes once and one side alone writes.
+ * Seals a message for `slot` under the slot's key: a random nonce, then the ciphertext. Either side, and
+ * two adders of one code, may seal for the same slot; the server takes the first.
  */
-export function sealSlot(suite: CipherSuite, secret: Secret<'link_secret'>, slot: LinkSlot, plaintext: Uint8Array): Uint8Array {
-  const { key, nonce } = slotKey(suite, secret, slot);
-  return suite.seal(key, nonce, utf8(slot), plaintext);
+export function sealSlot(
+  suite: CipherSuite,
+  secret: Secret<'link_secret'>,
+  slot: LinkSlot,
+  plaintext: Uint8Array,
+  random: RandomSource,
+): Uint8Array {
+  const nonce = random(suite.nn);
+  return concat(nonce, suite.seal(slotKey(suite, secret, slot), nonce, utf8(slot), plaintext));
 }
 
 /** @returns undefined when the payload was not sealed for this slot under this secret. */
 export function openSlot(suite: CipherSuite, secret: Secret<'link_secret'>, slot: LinkSlot, payload: Uint8Array): Uint8Array | undefined {
-  const { key, nonce } = slotKey(suite, secret, slot);
-  return suite.open(key, nonce, utf8(slot), payload);
+  if (payload.length < suite.nn) return undefined;
+  return suite.open(slotKey(suite, secret, slot), payload.slice(0, suite.nn), utf8(slot), payload.slice(suite.nn));
 }
 
-function slotKey(suite: CipherSuite, secret: Secret<'link_secret'>, slot: LinkSlot): { key: Uint8Array; nonce: Uint8Array } {
-  return {
-    key: suite.expandWithLabel(secret.reveal(), 'chorus link key', utf8(slot), suite.nk),
-    nonce: suite.expandWithLabel(secret.reveal(), 'chorus link nonce', utf8(slot), suite.nn),
-  };
+/** `ExpandWithLabel(link_secret, "chorus link key", slot, Nk)` */
+function slotKey(suite: CipherSuite, secret: Secret<'link_secret'>, slot: LinkSlot): Uint8Array {
+  return suite.expandWithLabel(secret.reveal(), 'chorus link key', utf8(slot), suite.nk);
 }
 
 /** Device names and usernames, in bytes. */

@@ -84,7 +84,7 @@ export async function startLink(turn: Turn, deviceName: string): Promise<Command
       encryptionPrivateKey: Secret.of('encryption_private_key', encryption.privateKey),
     },
     request,
-    toPut: [{ slot: 'request', payload: sealSlot(EMULATION_SUITE, secret, 'request', request) }],
+    toPut: [{ slot: 'request', payload: sealSlot(EMULATION_SUITE, secret, 'request', request, turn.random) }],
   };
   turn.update({ device, link });
   return undefined;
@@ -154,7 +154,10 @@ export function endLink(turn: Turn, problem: LinkProblem): void {
   // As long as nobody has answered there is nobody to tell, and nobody else who would clear the mailbox.
   const answered = link.role === 'adder' || link.answer !== undefined;
   const tellOther = answered && (problem === 'refused-here' || problem === 'code-tampered' || problem === 'own-code');
-  const cancelled = { slot: 'cancelled' as const, payload: sealSlot(EMULATION_SUITE, link.secret, 'cancelled', utf8(problem)) };
+  const cancelled = {
+    slot: 'cancelled' as const,
+    payload: sealSlot(EMULATION_SUITE, link.secret, 'cancelled', utf8(problem), turn.random),
+  };
   const kept = { step: 'ended' as const, problem, toPut: tellOther ? [cancelled] : [], toDelete: !tellOther };
   turn.update({ link: { ...withoutKeys(turn, link), ...kept } });
 }
@@ -197,10 +200,11 @@ export function forgetClosedLink(turn: Turn): void {
 export function onLinkPut(turn: Turn, slot: SealedSlot, answer: DeliveryAnswer<'put-link-slot'>): void {
   const { link } = turn.state;
   if (link === undefined || link.toPut[0]?.slot !== slot || answer.outcome === 'unreachable') return;
-  const refused = answer.outcome === 'refused' && answer.problem.type !== 'link-slot-taken';
   if (answer.outcome === 'refused' && answer.problem.retryAfter !== undefined) return;
   turn.update({ link: { ...link, toPut: link.toPut.slice(1), toDelete: slot === 'cancelled' ? false : link.toDelete } });
-  if (refused && slot !== 'cancelled') endLink(turn, 'code-unknown');
+  // A repeated put of the same payload is taken; another payload in our slot is somebody else's.
+  if (answer.outcome === 'refused' && slot !== 'cancelled')
+    endLink(turn, answer.problem.type === 'link-slot-taken' ? 'code-tampered' : 'code-unknown');
   else if (link.role === 'new' && slot === 'request') turn.update({ link: { ...currentLink(turn), step: 'show-code' } });
   if (currentLink(turn).hidden) forgetLink(turn);
 }
@@ -344,7 +348,7 @@ export function mailboxOf(link: LinkState): { linkId: Uint8Array; token: Uint8Ar
 
 function putSlot(turn: Turn, slot: SealedSlot, plaintext: Uint8Array): void {
   const link = currentLink(turn);
-  const payload = sealSlot(EMULATION_SUITE, link.secret, slot, plaintext);
+  const payload = sealSlot(EMULATION_SUITE, link.secret, slot, plaintext, turn.random);
   turn.update({ link: { ...link, toPut: [...link.toPut, { slot, payload }] } });
 }
 

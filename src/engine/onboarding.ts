@@ -41,6 +41,7 @@ interface ApplicationData {
   readonly authenticationKey: Uint8Array;
   /** Emulation log up to which the state goes; the commit that adds the newcomer is the next. */
   readonly emulationPosition: number;
+  readonly floorEpoch: bigint;
   readonly deviceNames: ReadonlyMap<string, string>;
   readonly contacts: ReadonlyMap<string, string>;
   readonly announcedAt: ReadonlyMap<string, number>;
@@ -99,6 +100,7 @@ function exportState(state: EngineState): Uint8Array {
     binding: account.binding,
     authenticationKey: account.authenticationKey,
     emulationPosition: emulation.position,
+    floorEpoch: emulation.floor.epoch,
     deviceNames: emulation.deviceNames,
     contacts: state.contacts,
     announcedAt: new Map([...state.keyPackages].map(([ref, { announcedAt }]) => [ref, announcedAt])),
@@ -182,11 +184,13 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
     emulation: {
       groupId: joined.state.context.groupId,
       group,
-      position: application.emulationPosition + 1,
+      position: application.emulationPosition,
+      joinedAt: application.emulationPosition + 1,
+      refusedCommit: undefined,
       currentEpochId: epochId,
       epochs: new Map([...told.pastEmulationEpochs.map((past) => [toHex(past.epochId), past] as const), [epochId, epoch]]),
-      // Whoever added this device renews the leaves; it cannot send, let alone renew, before.
-      floor: { epoch: epoch.epoch, by: -1, othersFrom: turn.now },
+      // It rises when the sequence comes to the commit that added this device: what was accepted before counts.
+      floor: { epoch: application.floorEpoch, by: -1, othersFrom: turn.now },
       deviceNames: new Map(application.deviceNames).set(toHex(device.emulatorSignatureKey), device.deviceName),
       pending: undefined,
       hold: undefined,
@@ -212,7 +216,7 @@ function importGroup(turn: Turn, state: HigherLevelGroupState): void {
   turn.setGroup(id, group);
   turn.setConversation({
     ...newConversation(state.groupId, transfer.startedAt),
-    ...summaryOf(group),
+    ...summaryOf(group, ''),
     state: 'member',
     position: Number(state.logPosition),
     readPosition: Number(state.logPosition),

@@ -50,6 +50,8 @@ export interface CommitRouting {
   /** Refs that a KeyPackageUpload in this commit (emulation group) announces. */
   readonly announces: readonly Uint8Array[];
   readonly newDevice: NewDevice | undefined;
+  /** Log position of the commit for the same epoch that this one's maker refused (reading section 15). */
+  readonly refuses: number | undefined;
 }
 
 /** One message for one group's log. */

@@ -26,7 +26,7 @@ import type { StoredLine } from './turn.ts';
  *     group/<id>/...             a conversation's MLS state, loaded on demand
  *     message/<id>/<position>    what was said
  */
-const SINGLE = ['device', 'creating', 'account', 'cursor', 'link', 'uploads', 'contacts', 'notices', 'unlinked'] as const;
+const SINGLE = ['device', 'creating', 'account', 'cursor', 'link', 'uploads', 'stock', 'contacts', 'notices', 'unlinked'] as const;
 
 const EMULATION_STATE = 'emulation/state';
 const EMULATION_GROUP = 'emulation/group/';

@@ -10,7 +10,8 @@ import type { Turn } from './turn.ts';
  */
 export function forgetUnnamedEpochs(turn: Turn): void {
   const { emulation, conversations, keyPackages } = turn.state;
-  if (emulation === undefined) return;
+  // A newcomer follows what came before it with the epochs of that time.
+  if (emulation === undefined || emulation.position < emulation.joinedAt) return;
   const all = [...conversations.values()];
   const outstanding = [...keyPackages.values(), ...(emulation.pending?.keyPackages ?? [])];
   const current = emulation.epochs.get(emulation.currentEpochId);

@@ -28,6 +28,8 @@ export interface RuntimePorts {
   readonly prepareEventStream: (after: number, proof: DeviceProof) => Promise<PreparedStream>;
   /** One `entry` event of the stream. @returns undefined when it is malformed */
   readonly readEntry: (data: string) => SequenceEntry | undefined;
+  /** One `stock` event. @returns undefined when it is malformed */
+  readonly readStock: (data: string) => number | undefined;
 }
 
 export interface PreparedStream {
@@ -59,6 +61,8 @@ const LAST_RETRY = 60_000;
 const MAX_LANES = 8;
 /** A new account's answer is waited for this long before the tab is told that it is under way, ms. */
 const CREATION_PATIENCE = 20_000;
+/** Refusals that say nothing about the request itself: the same one is tried again later. */
+const PASSING: ReadonlySet<string> = new Set(['clock-skew', 'bad-signature', 'internal']);
 /** Lanes that wait for other people and do not count as work. */
 const PATIENT_LANES: ReadonlySet<string> = new Set(['link-fetch']);
 
@@ -85,7 +89,7 @@ class Runtime implements EngineRuntime {
 
   async state(): Promise<StateView> {
     const state = await this.#keeper.state();
-    void this.#pump();
+    this.#kick();
     const { sequence, known } = state.cursor;
     const catchingUp = known - sequence > SLICE ? { done: sequence, total: known } : undefined;
     return viewOf(state, { status: this.#status, waiting: waitingCount(state), catchingUp });
@@ -104,7 +108,7 @@ class Runtime implements EngineRuntime {
     const outcome = command.command === 'createAccount' ? this.#nextOutcome() : undefined;
     const { problem, made } = await this.#step({ type: 'command', command });
     if (problem !== undefined) return { ok: false, problem };
-    void this.#pump();
+    this.#kick();
     const late = await outcome;
     if (late !== undefined) return { ok: false, problem: late };
     return made === undefined ? { ok: true } : { ok: true, made };
@@ -137,12 +141,17 @@ class Runtime implements EngineRuntime {
       this.#heard(true);
       this.#retries.clear();
     } else if (event.event === 'gone') await this.#step({ type: 'unlinked' });
+    else if (event.event === 'stock') {
+      const stock = this.#ports.readStock(event.data);
+      if (stock !== undefined) await this.#step({ type: 'stock', stock });
+    } else if (this.#lanes.has('sequence'))
+      this.#behind = true; // it comes with the next slice
     else if (event.event === 'entry') {
       const entry = this.#ports.readEntry(event.data);
       if (entry === undefined) this.#behind = true;
       else await this.#step({ type: 'entries', entries: [entry], last: entry.sequence });
     }
-    void this.#pump();
+    this.#kick();
   }
 
   async wake(): Promise<void> {
@@ -180,6 +189,11 @@ class Runtime implements EngineRuntime {
     });
   }
 
+  /** `#pump` for callers that do not wait; what fails is tried again at the next event. */
+  #kick(): void {
+    this.#pump().catch(() => undefined);
+  }
+
   /** Starts whatever the state calls for and is not under way. */
   async #pump(): Promise<void> {
     const state = await this.#keeper.state();
@@ -206,7 +220,8 @@ class Runtime implements EngineRuntime {
         if (worked) this.#retries.delete(lane);
         else this.#backOff(lane, undefined);
         return this.#pump();
-      });
+      })
+      .catch(() => undefined);
   }
 
   #busy(): number {
@@ -233,6 +248,7 @@ class Runtime implements EngineRuntime {
       this.#ports.requestSync();
       return false;
     }
+    if (answer.outcome === 'refused' && PASSING.has(answer.problem.type)) return false;
     const retryAfter = answer.outcome === 'refused' ? answer.problem.retryAfter : undefined;
     // The pair belongs together: `answer` is what this `call` returned for this `request`.
     await this.#step({ type: 'answer', call, request, answer, conversationId } as AnswerInput);
@@ -242,21 +258,34 @@ class Runtime implements EngineRuntime {
 
   /** Follows the sequence from the cursor to its end, slice by slice. */
   async #catchUp(): Promise<boolean> {
-    for (;;) {
-      this.#behind = false;
-      const { cursor } = await this.#keeper.state();
-      const request = { after: cursor.sequence, limit: SLICE };
-      const answer = await this.#ports.delivery.send('fetch-sequence', request, await this.#proof(), new AbortController().signal);
-      this.#heard(answer.outcome !== 'unreachable');
-      if (answer.outcome !== 'done') {
-        this.#behind = true;
-        if (answer.outcome === 'refused' && answer.problem.type === 'unknown-device') await this.#step({ type: 'unlinked' });
-        return false;
-      }
-      const { entries, last } = answer.value;
-      if (entries.length > 0) await this.#step({ type: 'entries', entries, last });
-      if ((await this.#keeper.state()).cursor.sequence >= last || entries.length === 0) return true;
+    let reached: 'end' | 'more' | 'stuck' = 'stuck';
+    try {
+      do {
+        this.#behind = false; // set again by whatever comes while the slice is on its way
+        reached = await this.#followSlice();
+      } while (reached === 'more');
+      return reached === 'end';
+    } finally {
+      if (reached !== 'end') this.#behind = true;
     }
+  }
+
+  /** A page that does not move the cursor is none to go on from. */
+  async #followSlice(): Promise<'end' | 'more' | 'stuck'> {
+    const before = (await this.#keeper.state()).cursor.sequence;
+    const request = { after: before, limit: SLICE };
+    const answer = await this.#ports.delivery.send('fetch-sequence', request, await this.#proof(), new AbortController().signal);
+    this.#heard(answer.outcome !== 'unreachable');
+    if (answer.outcome !== 'done') {
+      if (answer.outcome === 'refused' && answer.problem.type === 'unknown-device') await this.#step({ type: 'unlinked' });
+      return 'stuck';
+    }
+    const { entries, last, stock } = answer.value;
+    if (stock !== (await this.#keeper.state()).stock) await this.#step({ type: 'stock', stock });
+    if (entries.length > 0) await this.#step({ type: 'entries', entries, last });
+    const { sequence } = (await this.#keeper.state()).cursor;
+    if (sequence >= last) return 'end';
+    return sequence > before ? 'more' : 'stuck';
   }
 
   async #proof(): Promise<DeviceProof | undefined> {
@@ -281,7 +310,7 @@ class Runtime implements EngineRuntime {
     const timer = new AbortController();
     this.#timer = timer;
     void this.#ports.sleep(next - now, timer.signal).then(() => {
-      if (!timer.signal.aborted) void this.#pump();
+      if (!timer.signal.aborted) this.#kick();
     });
   }
 

@@ -1,14 +1,23 @@
 import { equal, toHex } from '../bytes/index.ts';
-import { buildKeyPackageLeaf, commit, createGroup, findLeaf, groupInfoOf, protectApplication, type Proposal } from '../mls/index.ts';
+import {
+  buildKeyPackageLeaf,
+  commit,
+  createGroup,
+  findLeaf,
+  groupInfoOf,
+  keyPackageRef,
+  protectApplication,
+  type Proposal,
+} from '../mls/index.ts';
 import { deriveGroupCreationSecret, type Operation } from '../virtual-client/index.ts';
 import { encodeText, paddingFor } from './content.ts';
 import { EngineError, isNamed } from './errors.ts';
-import { decodeKeyPackage, lifetimeFrom, secondsOf } from './key-package-messages.ts';
+import { decodeKeyPackage, isFresh, lifetimeFrom, secondsOf } from './key-package-messages.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import { conversationExtensions } from './leaf-templates.ts';
 import type { CommitRouting, DeliveryAnswer, Fence, GenerationClaim, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
-import type { Conversation, Hold, PendingSubmission, WorkItem } from './state.ts';
+import type { ClaimedForAdd, Conversation, Hold, PendingSubmission, WorkItem } from './state.ts';
 import type { Turn } from './turn.ts';
 import { allocate, pathSecrets, prepareLeaf, sendingPorts } from './virtual-leaf.ts';
 
@@ -21,7 +30,7 @@ import { allocate, pathSecrets, prepareLeaf, sendingPorts } from './virtual-leaf
 /** Makes the bytes of the queue's first item; the turn's state then holds all that they used up. */
 export async function prepareNext(turn: Turn, id: string): Promise<void> {
   const conversation = turn.conversation(id);
-  const item = proposalsFirst(turn, id, nextItem(conversation, turn.now));
+  const item = commitFirst(turn, id, nextItem(conversation, turn.now));
   if (item === undefined || conversation.pending !== undefined) throw new EngineError('not-ready');
   let submission: Submission | undefined;
   try {
@@ -55,9 +64,13 @@ export function nextItem({ queue, hold, members }: Conversation, now: number): W
   return sendable.find((item) => item.kind !== 'renew') ?? sendable[0];
 }
 
-/** RFC 9420 section 12.4: no application message while proposals of others wait for a commit. */
-function proposalsFirst(turn: Turn, id: string, item: WorkItem | undefined): WorkItem | undefined {
-  if (item?.kind !== 'text' || turn.group(id).proposals.length === 0) return item;
+/**
+ * RFC 9420 section 12.4: no application message while proposals of others wait for a commit; and after a
+ * refused commit the server takes none of this epoch before a further one.
+ */
+function commitFirst(turn: Turn, id: string, item: WorkItem | undefined): WorkItem | undefined {
+  const { refusedCommit } = turn.conversation(id);
+  if (item?.kind !== 'text' || (turn.group(id).proposals.length === 0 && refusedCommit === undefined)) return item;
   return { kind: 'renew', messageId: turn.random(16) };
 }
 
@@ -123,9 +136,12 @@ async function makeAdd(turn: Turn, id: string, item: Extract<WorkItem, { kind: '
   const { claim } = turn.conversation(id);
   if (claim?.keyPackages === undefined) throw new EngineError('not-ready');
   const claimed = claim.keyPackages;
-  const proposals = claimed.map(({ accountId, keyPackage: bytes }): Proposal => {
+  if (!isClaimOf(claimed, item.members)) throw new EngineError('wrong-credential');
+  const proposals = claimed.map(({ accountId, keyPackageRef: ref, keyPackage: bytes }): Proposal => {
     const keyPackage = decodeKeyPackage(bytes);
     if (!equal(accountOf(keyPackage.leafNode), accountId)) throw new EngineError('wrong-credential');
+    if (!equal(keyPackageRef(GROUP_SUITE, keyPackage), ref)) throw new EngineError('unknown-key-package');
+    if (!isFresh(keyPackage, turn.now)) throw new EngineError('unknown-key-package');
     return { proposalType: 'add', add: { keyPackage } };
   });
   const submission = await makeCommit(turn, id, item, {
@@ -142,6 +158,16 @@ function makeRemove(turn: Turn, id: string, item: Extract<WorkItem, { kind: 'rem
   if (removed === undefined) throw new EngineError('unknown-group');
   const proposal: Proposal = { proposalType: 'remove', remove: { removed } };
   return makeCommit(turn, id, item, { proposals: [proposal], adds: [], removes: [item.accountId], uses: [] });
+}
+
+/** Exactly the accounts that the person asked for, each once: the server may not put in others. */
+function isClaimOf(claimed: readonly ClaimedForAdd[], members: readonly { readonly accountId: Uint8Array }[]): boolean {
+  const asked = new Set(members.map(({ accountId }) => toHex(accountId)));
+  return (
+    claimed.length === asked.size &&
+    new Set(claimed.map(({ accountId }) => toHex(accountId))).size === asked.size &&
+    claimed.every(({ accountId }) => asked.has(toHex(accountId)))
+  );
 }
 
 interface CommitPlan {
@@ -161,7 +187,8 @@ async function makeCommit(turn: Turn, id: string, item: WorkItem, plan: CommitPl
   const { next, value, spent } = await commit(GROUP_SUITE, group, {
     signer: turn.account().signer,
     proposals: plan.proposals,
-    references: 'all',
+    // Updates of others ride along; a proposal that changes who is in the group would need routing that only its maker can give.
+    references: ({ proposal }) => proposal.proposalType === 'update',
     path: { leaf: template, own },
     wireFormat: 'private',
     authenticatedData: new Uint8Array(),
@@ -182,6 +209,7 @@ async function makeCommit(turn: Turn, id: string, item: WorkItem, plan: CommitPl
     groupInfo: value.groupInfo,
     announces: [],
     newDevice: undefined,
+    refuses: conversation.refusedCommit,
   };
   return submissionOf(conversation, item, {
     kind: 'commit',
@@ -261,13 +289,14 @@ export function fail(turn: Turn, id: string, item: WorkItem, problem: string): v
     turn.updateConversation(id, { queue: queue.map((other) => (other === item ? { ...item, problem } : other)) });
     return;
   }
+  if (item.kind === 'renew') {
+    turn.updateConversation(id, { queue: queue.filter((other) => other !== item), hold: pausedFrom(turn.conversation(id), turn.now) });
+    return;
+  }
   turn.notice('request-failed', problem);
   if (item.kind !== 'create') turn.updateConversation(id, { queue: queue.filter((other) => other !== item), claim: undefined });
-  else {
-    const conversations = new Map(turn.state.conversations);
-    conversations.delete(id);
-    turn.update({ conversations });
-  }
+  else
+    turn.updateConversation(id, { state: 'left', queue: unsentTexts({ ...turn.conversation(id), pending: undefined }), claim: undefined });
 }
 
 /** Burns the pending bytes and puts their item back in front. */
@@ -317,8 +346,43 @@ export function requeueDead(turn: Turn, id: string, entry: SequenceEntry): void 
   requeue(turn, id, pending);
 }
 
+/** First pause after something that may pass by itself, and the longest, ms. */
+const FIRST_PAUSE = 2_000;
+const LONGEST_PAUSE = 5 * 60_000;
+
+/** The conversation's hold after one more thing that did not work out: each time twice as long. */
+export function pausedFrom({ hold }: Conversation, now: number): Hold {
+  const pause = Math.min(LONGEST_PAUSE, hold === undefined || hold.pause === 0 ? FIRST_PAUSE : 2 * hold.pause);
+  return { ...NO_HOLD, notBefore: now + pause, pause };
+}
+
 /** Nothing that the next message has to wait for. */
-export const NO_HOLD: Hold = { groupEpochOver: undefined, emulationEpochOver: undefined, notBefore: undefined };
+export const NO_HOLD: Hold = { groupEpochOver: undefined, emulationEpochOver: undefined, notBefore: undefined, pause: 0 };
+
+/** What was written and can no longer be sent stays on screen, marked. */
+export function unsentTexts({ pending, awaitingEcho, queue }: Conversation): WorkItem[] {
+  const items = [...awaitingEcho.map(({ item }) => item), ...(pending === undefined ? [] : [pending.item]), ...queue];
+  return items.flatMap((item) => (item.kind === 'text' ? [{ ...item, problem: 'not-a-member' }] : []));
+}
+
+/** Our own message was refused by ourselves when it came back: it is over, and a text is shown as not sent. */
+export function giveUpEcho(turn: Turn, id: string, { messageId }: SequenceEntry): void {
+  if (messageId === undefined) return;
+  const conversation = turn.conversation(id);
+  const { pending, awaitingEcho, queue } = conversation;
+  const isIt = ({ item }: PendingSubmission): boolean => equal(item.messageId, messageId);
+  const given = [...awaitingEcho, ...(pending === undefined ? [] : [pending])].find(isIt);
+  if (given === undefined) return;
+  const isCommit = given.submission.kind !== 'application';
+  if (isCommit) turn.spend(conversation.operations.map(({ operationSecret }) => operationSecret));
+  turn.updateConversation(id, {
+    pending: pending !== undefined && isIt(pending) ? undefined : pending,
+    awaitingEcho: awaitingEcho.filter((sent) => !isIt(sent)),
+    queue: [given.item, ...queue],
+    operations: isCommit ? [] : conversation.operations,
+  });
+  fail(turn, id, given.item, 'refused-by-ourselves');
+}
 
 /** Whether the conversation waits for other news before it may make its next message. */
 export function isHeld({ hold }: Conversation, groupEpoch: bigint | undefined, emulationEpoch: bigint): boolean {

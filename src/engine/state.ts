@@ -19,6 +19,8 @@ export interface EngineState {
   readonly keyPackages: ReadonlyMap<string, OutstandingKeyPackage>;
   /** Made by this device, announced or about to be, not yet at the server. */
   readonly uploads: KeyPackageUploads | undefined;
+  /** KeyPackages that the server can still hand out, as it said last; undefined before it did. */
+  readonly stock: number | undefined;
   readonly conversations: ReadonlyMap<string, Conversation>;
   /** MLS states of conversations; loaded on demand (see `NeedGroups`). */
   readonly groups: ReadonlyMap<string, GroupState>;
@@ -82,6 +84,10 @@ export interface EmulationState {
   readonly group: GroupState;
   /** Last processed position of the emulation group's log. */
   readonly position: number;
+  /** Position of the commit that added this device; 0 on the account's first. Until the sequence comes to it, the past epochs count. */
+  readonly joinedAt: number;
+  /** As in a conversation. */
+  readonly refusedCommit: number | undefined;
   readonly currentEpochId: string;
   readonly epochs: ReadonlyMap<string, EmulationEpoch>;
   readonly floor: Floor;
@@ -158,6 +164,8 @@ export interface Hold {
   readonly emulationEpochOver: bigint | undefined;
   /** ms by this device's clock. */
   readonly notBefore: number | undefined;
+  /** ms: how long `notBefore` was away when it was set; the next time it is twice that. */
+  readonly pause: number;
 }
 
 export interface Conversation {
@@ -183,6 +191,8 @@ export interface Conversation {
   readonly hold: Hold | undefined;
   /** Hex names of what this device sent last and has seen in the log, newest first. */
   readonly finished: readonly string[];
+  /** Position of a commit of this epoch that we refused: the next commit names it (reading section 15). */
+  readonly refusedCommit: number | undefined;
   readonly unread: number;
   readonly readPosition: number;
   readonly draft: string;
@@ -257,6 +267,7 @@ export const EMPTY_STATE: EngineState = {
   emulation: undefined,
   keyPackages: new Map(),
   uploads: undefined,
+  stock: undefined,
   conversations: new Map(),
   groups: new Map(),
   contacts: new Map(),

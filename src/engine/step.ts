@@ -82,6 +82,9 @@ export async function step(
     case 'unlinked':
       turn.update({ unlinked: true });
       break;
+    case 'stock':
+      turn.update({ stock: input.stock });
+      break;
   }
   const { lines, spent, notifications, outcome, behind, refused } = turn;
   return { state: turn.state, lines, spent, notifications, problem, made, outcome, behind, refused };
@@ -150,6 +153,9 @@ async function prepare(turn: Turn, what: Preparation): Promise<void> {
       return prepareRenewal(turn, what.conversationId);
     case 'link-expiry':
       return expireLink(turn);
+    case 'uploads-used':
+      turn.update({ uploads: undefined });
+      return;
   }
 }
 
@@ -168,15 +174,16 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
       else onSubmitAnswer(turn, input.conversationId, input.request, input.answer);
       return;
     case 'upload-key-packages':
-      if (input.answer.outcome === 'done' || (input.answer.outcome === 'refused' && input.answer.problem.retryAfter === undefined)) {
-        turn.update({ uploads: undefined });
-      }
+      if (input.answer.outcome === 'done') turn.update({ uploads: undefined, stock: input.answer.value.stock });
+      else if (input.answer.outcome === 'refused' && input.answer.problem.retryAfter === undefined) turn.update({ uploads: undefined });
       return;
     case 'claim-key-packages':
       if (input.conversationId !== undefined) onClaimAnswer(turn, input.conversationId, input.request.claimId, input.answer);
       return;
     case 'describe-accounts':
-      if (input.answer.outcome === 'done') learnNames(turn, named(input.request.accountIds, input.answer.value.accounts));
+      if (input.answer.outcome !== 'unreachable') {
+        learnNames(turn, named(input.request.accountIds, input.answer.outcome === 'done' ? input.answer.value.accounts : []));
+      }
       return;
     case 'put-link-slot':
       if (input.request.slot !== 'welcome') onLinkPut(turn, input.request.slot, input.answer);

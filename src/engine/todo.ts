@@ -5,7 +5,7 @@ import type { EngineCall, Preparation } from './input.ts';
 import { isOver, mailboxOf } from './linking.ts';
 import { canAddDevice } from './onboarding.ts';
 import type { DeliveryCalls, LinkSlot } from './ports.ts';
-import { isHeld, nextItem } from './sending.ts';
+import { isHeld, nextItem, pendingItems } from './sending.ts';
 import type { Conversation, EmulationState, EngineState, LinkState } from './state.ts';
 import { isBelowFloor, maySend } from './virtual-leaf.ts';
 
@@ -26,6 +26,8 @@ export type Todo = { readonly lane: string } & (
   | { readonly do: 'wait'; readonly until: number }
 );
 
+/** Half of the message keys that the group's state keeps for messages that have not come back. */
+const MAX_AWAITING = 128;
 /** Accounts that the server describes in one call. */
 const MAX_DESCRIBED = 100;
 
@@ -43,7 +45,9 @@ export function todosOf(state: EngineState, now: number): Todo[] {
   const { emulation } = state;
   if (state.account === undefined || emulation === undefined) return todos;
   todos.push(...emulationTodos(state, emulation, now), ...uploadTodos(state), ...contactTodos(state));
-  for (const [id, conversation] of state.conversations) todos.push(...conversationTodos(state, emulation, id, conversation, now));
+  // What a person wrote goes before what is renewed in the background.
+  const byUrgency = [...state.conversations].sort(([, a], [, b]) => Number(hasText(b)) - Number(hasText(a)));
+  for (const [id, conversation] of byUrgency) todos.push(...conversationTodos(state, emulation, id, conversation, now));
   return todos;
 }
 
@@ -95,17 +99,17 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
     return [{ lane, do: 'prepare', what: { kind: 'add-device' } }];
   }
   if (emulation.announceDevices.length > 0) return [{ lane, do: 'prepare', what: { kind: 'device-profile' } }];
-  if (state.uploads === undefined && needsKeyPackages(emulation, state.keyPackages.size)) {
+  if (state.uploads === undefined && needsKeyPackages(emulation, state.stock, state.keyPackages.size)) {
     return [{ lane, do: 'prepare', what: { kind: 'key-packages' } }];
   }
   return [];
 }
 
-/** Draft section 5.5.1: uploaded once the announcing commit is in the log. */
-function uploadTodos({ uploads, keyPackages }: EngineState): Todo[] {
-  const announced = uploads?.keyPackages.every(({ keyPackageRef }) => keyPackages.has(toHex(keyPackageRef)));
-  if (uploads === undefined || announced !== true) return [];
-  const request = { keyPackages: uploads.keyPackages };
+/** Draft section 5.5.1: uploaded once the announcing commit is in the log; what a Welcome has used by then is left out. */
+function uploadTodos({ uploads, keyPackages, emulation }: EngineState): Todo[] {
+  if (uploads === undefined || emulation?.pending?.purpose === 'key-packages') return [];
+  const request = { keyPackages: uploads.keyPackages.filter(({ keyPackageRef }) => keyPackages.has(toHex(keyPackageRef))) };
+  if (request.keyPackages.length === 0) return [{ lane: 'key-packages', do: 'prepare', what: { kind: 'uploads-used' } }];
   return [{ lane: 'key-packages', do: 'send', call: 'upload-key-packages', request, conversationId: undefined }];
 }
 
@@ -124,7 +128,7 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   const { pending, awaitingEcho } = conversation;
   if (conversation.state === 'left' || conversation.state === 'out-of-step') return [];
   if (pending !== undefined) return [{ lane, do: 'send', call: 'submit', request: pending.submission, conversationId: id }];
-  if (awaitingEcho.some(({ submission }) => submission.kind !== 'application')) return [];
+  if (awaitingEcho.length >= MAX_AWAITING || awaitingEcho.some(({ submission }) => submission.kind !== 'application')) return [];
   const item = nextItem(conversation, now);
   const group = state.groups.get(id);
   if (isHeld(conversation, group?.context.epoch, emulation.group.context.epoch)) return [];
@@ -143,6 +147,10 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
     return [{ lane, do: 'send', call: 'claim-key-packages', request, conversationId: id }];
   }
   return [{ lane, do: 'prepare', what: { kind: 'message', conversationId: id } }];
+}
+
+function hasText(conversation: Conversation): boolean {
+  return pendingItems(conversation).some(({ kind }) => kind === 'text');
 }
 
 /** Reading sections 8 and 12.4: the device that raised the floor renews the leaf, the others if it does not come to it. */

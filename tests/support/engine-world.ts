@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createDeliveryClient, followEvents, fromJson, sequenceEntryFrame } from '../../src/delivery/index.ts';
+import { createDeliveryClient, followEvents, fromJson, sequenceEntryFrame, stockFrame } from '../../src/delivery/index.ts';
 import type { StorePort } from '../../src/engine/ports.ts';
 import { createRuntime, type EngineRuntime } from '../../src/engine/runtime.ts';
 import type { ConversationView, MessageView, StateView } from '../../src/engine/view.ts';
@@ -174,6 +174,7 @@ export class TestDevice {
       delivery,
       prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
       readEntry: (data) => fromJson(sequenceEntryFrame, data),
+      readStock: (data) => fromJson(stockFrame, data)?.stock,
       random: (length) => new Uint8Array(randomBytes(length)),
       now: Date.now,
       exclusive: (task) => {
