@@ -72,10 +72,13 @@ export class EngineWorld {
 export class TestDevice {
   readonly store: StorePort;
   readonly #url: string;
+  #cut = new AbortController();
   #running: { readonly runtime: EngineRuntime; readonly stop: AbortController };
   readonly #watchers = new Set<() => void>();
   readonly notifications: { readonly title: string; readonly body: string }[] = [];
-  online = true;
+  /** How often the server has refused what, by problem type. */
+  readonly refusals = new Map<string, number>();
+  #online = true;
 
   constructor(url: string, store: StorePort) {
     this.#url = url;
@@ -85,6 +88,17 @@ export class TestDevice {
 
   get runtime(): EngineRuntime {
     return this.#running.runtime;
+  }
+
+  /** Cuts the network, the event stream included. */
+  goOffline(): void {
+    this.#online = false;
+    this.#cut.abort();
+  }
+
+  goOnline(): void {
+    this.#online = true;
+    this.#cut = new AbortController();
   }
 
   /** As a browser that stops the worker: memory is gone, the store stays. */
@@ -144,6 +158,15 @@ export class TestDevice {
     return messages.filter(isText).map(({ text }) => text);
   }
 
+  async #counted(answer: Promise<Response>): Promise<Response> {
+    const response = await answer;
+    if (response.ok) return response;
+    const problem = (await response.clone().json()) as { type?: string };
+    const type = (problem.type ?? '').split(':').at(-1) ?? '';
+    this.refusals.set(type, (this.refusals.get(type) ?? 0) + 1);
+    return response;
+  }
+
   async #waitFor<Found>(look: () => Promise<Found | undefined>): Promise<Found> {
     const deadline = Date.now() + 20_000;
     for (;;) {
@@ -165,8 +188,9 @@ export class TestDevice {
       baseUrl: this.#url,
       now: Date.now,
       fetch: (input, init) => {
-        if (!this.online || stop.signal.aborted) return Promise.reject(new Error('offline'));
-        return fetch(input, { ...init, signal: AbortSignal.any([stop.signal, ...(init.signal ? [init.signal] : [])]) });
+        if (!this.#online || stop.signal.aborted) return Promise.reject(new Error('offline'));
+        const signals = [stop.signal, this.#cut.signal, ...(init.signal ? [init.signal] : [])];
+        return this.#counted(fetch(input, { ...init, signal: AbortSignal.any(signals) }));
       },
     });
     const runtime = createRuntime({
@@ -197,9 +221,9 @@ export class TestDevice {
   /** The leader tab's part: one event stream, each event handed on in order. */
   async #follow(runtime: EngineRuntime, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const prepared = this.online ? await runtime.streamRequest().catch(() => undefined) : undefined;
+      const prepared = this.#online ? await runtime.streamRequest().catch(() => undefined) : undefined;
       if (prepared !== undefined) {
-        await followEvents(prepared, fetch, signal, async (event) => {
+        await followEvents(prepared, fetch, AbortSignal.any([signal, this.#cut.signal]), async (event) => {
           if (event.event === 'open') await runtime.streamEvent({ event: 'opened' });
           else await runtime.streamEvent({ data: '', ...event });
         });
