@@ -6,6 +6,9 @@ import { launchBrowser, type BrowserOptions, type RunningBrowser } from './brows
 import { layCable, type Cable } from './cable.ts';
 import { controlWorker, type WorkerControl } from './worker-control.ts';
 
+/** How long a person waits for something that can be pressed, ms. */
+const ACTION_LIMIT = 20_000;
+
 /** One browser profile on disk with its own cable to the server. */
 export interface Device {
   readonly name: string;
@@ -34,6 +37,7 @@ export async function openDevice(name: string, serverPort: number, options: Brow
 
   const open = async (): Promise<RunningBrowser & { page: Page; worker: WorkerControl }> => {
     const { context, close } = await launchBrowser(profile, options);
+    context.setDefaultTimeout(ACTION_LIMIT);
     await context.grantPermissions(['notifications', 'background-sync', 'clipboard-read', 'clipboard-write'], { origin });
     // A blank tab from which the worker is controlled, so that the app can be without any tab.
     const [blank] = context.pages();

@@ -1,0 +1,177 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Page } from '@playwright/test';
+import { callWorker } from './support/bridge.ts';
+import { expect, test, type Device, type ServerProcess } from './support/fixtures.ts';
+import { createAccount, linkDevice, openConversation, sees, send } from './support/person.ts';
+import { heardBy, listen, newGlobals } from './support/listener.ts';
+
+// Long enough that none of them can stand anywhere by chance.
+const ANNA = 'annabella-of-the-lake';
+const BEN = 'benjamin-of-the-hill';
+const LAPTOP = 'Annas own workstation';
+const PHONE = 'Annas pocket telephone';
+const DESK = 'Bens desk in the attic';
+const TITLE = 'Surprise for the neighbour';
+const TEXTS = ['A sentence that only members may read', 'Another one, from the pocket'];
+const DRAFT = 'What was never sent to anybody';
+
+async function conversation(device: (name: string) => Promise<Device>): Promise<{ laptop: Device; phone: Device; ben: Device }> {
+  const [laptop, phone, ben] = await Promise.all([device('laptop'), device('phone'), device('ben')]);
+  for (const { page } of [laptop, phone]) {
+    await listen(page);
+    await page.reload();
+  }
+  await Promise.all([createAccount(laptop.page, ANNA, LAPTOP), createAccount(ben.page, BEN, DESK)]);
+  await linkDevice(phone.page, laptop.page, PHONE);
+  expect(await callWorker(laptop.page, 'startConversation', { usernames: [BEN], title: TITLE })).toMatchObject({ ok: true });
+  await openConversation(laptop.page, TITLE);
+  await send(laptop.page, TEXTS[0]!);
+  await openConversation(phone.page, TITLE);
+  await sees(phone.page, TEXTS[0]!);
+  await send(phone.page, TEXTS[1]!);
+  await openConversation(ben.page, TITLE);
+  for (const { page } of [laptop, phone, ben]) await sees(page, TEXTS[1]!);
+  await laptop.page.getByRole('textbox', { name: 'Message' }).fill(DRAFT);
+  await laptop.page.getByRole('textbox', { name: 'Message' }).blur();
+  return { laptop, phone, ben };
+}
+
+test('neither tabs nor stores nor the server hold a secret, or a word that they must not', async ({ device, server }) => {
+  const { laptop, phone, ben } = await conversation(device);
+
+  await test.step('messages between tabs and worker hold no bytes and no key', async () => {
+    for (const { page } of [laptop, phone]) {
+      const heard = await heardBy(page);
+      expect(new Set(heard.map(({ way }) => way))).toEqual(new Set(['channel', 'call', 'answer']));
+      expect(heard.flatMap(({ opaque }) => opaque)).toEqual([]);
+      const long = heard.flatMap(({ way, call, texts }) =>
+        texts.filter(([, text]) => looksLikeKey(text)).map(([place]) => `${way} ${call} ${place.replace(/\d+/g, 'n')}`),
+      );
+      const unexpected = new Set(long);
+      for (const expected of LONG_TEXTS) unexpected.delete(expected);
+      expect([...unexpected]).toEqual([]);
+      expect(await newGlobals(page)).toEqual({ __svelte: { v: ['5'] } }); // the library's version
+      expect(await page.evaluate(() => [localStorage.length, sessionStorage.length])).toEqual([0, 0]);
+    }
+  });
+
+  await test.step('every record of the store is sealed', async () => {
+    for (const { page } of [laptop, phone, ben]) {
+      const { keys, shapes, bytes } = await storedIn(page);
+      expect(keys.length).toBeGreaterThan(20);
+      expect(shapes).toEqual(['rootGeneration: number, nonce: 12 bytes, ciphertext: bytes']);
+      for (const word of [ANNA, BEN, LAPTOP, PHONE, DESK, TITLE, DRAFT, ...TEXTS]) {
+        expect(keys.filter((key) => key.includes(word))).toEqual([]);
+        expect(Buffer.from(bytes, 'base64').includes(word)).toBe(false);
+      }
+    }
+  });
+
+  await test.step('the server has usernames, and no other word', () => {
+    const bytes = storedAt(server);
+    expect(bytes.includes(ANNA)).toBe(true);
+    for (const word of [LAPTOP, PHONE, DESK, DRAFT, ...TEXTS]) {
+      expect(bytes.includes(word), word).toBe(false);
+      expect(bytes.includes(Buffer.from(word).toString('base64url').slice(0, -2))).toBe(false);
+    }
+    expect(server.output()).not.toMatch(new RegExp([ANNA, BEN, TITLE, ...TEXTS].join('|')));
+  });
+});
+
+// Known fault: the title is a GroupContext extension, which every GroupInfo on the server shows in plain.
+test.fail('the server does not learn what a conversation is called', async ({ device, server }) => {
+  const [laptop, ben] = await Promise.all([device('laptop'), device('ben')]);
+  await Promise.all([createAccount(laptop.page, ANNA, LAPTOP), createAccount(ben.page, BEN, DESK)]);
+  expect(await callWorker(laptop.page, 'startConversation', { usernames: [BEN], title: TITLE })).toMatchObject({ ok: true });
+  await openConversation(ben.page, TITLE);
+  expect(storedAt(server).includes(TITLE)).toBe(false);
+});
+
+test('page and worker are fenced in: a strict policy, and no request to anybody else', async ({ device }) => {
+  const laptop = await device('laptop');
+  const asked = new Set<string>();
+  laptop.context.on('request', (request) => asked.add(new URL(request.url()).origin));
+  await createAccount(laptop.page, ANNA, LAPTOP);
+  await laptop.page.reload();
+  await expect(laptop.page.getByRole('navigation', { name: 'Conversations' })).toBeVisible();
+  expect([...asked]).toEqual([laptop.origin]);
+
+  for (const path of ['/', '/sw.js', '/v1/server']) {
+    const headers = (await fetch(`http://localhost:${laptop.cable.port}${path}`)).headers;
+    const policy = headers.get('content-security-policy') ?? '';
+    for (const rule of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"])
+      expect(policy.split('; ')).toContain(rule);
+    expect(policy).not.toMatch(/unsafe|\*/);
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+  }
+  // The policy holds: neither page nor worker gets anywhere else.
+  const outside = (): Promise<string> =>
+    fetch('https://example.org/').then(
+      () => 'answered',
+      () => 'refused',
+    );
+  const violations = laptop.page.evaluate(
+    () => new Promise<string>((resolve) => document.addEventListener('securitypolicyviolation', ({ blockedURI }) => resolve(blockedURI))),
+  );
+  expect(await laptop.page.evaluate(outside)).toBe('refused');
+  expect(await violations).toBe('https://example.org/');
+});
+
+/** All files of the server, one after the other. */
+function storedAt({ dataDir }: ServerProcess): Buffer {
+  const files = readdirSync(dataDir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return Buffer.concat(files.map(({ parentPath, name }) => readFileSync(join(parentPath, name))));
+}
+
+/**
+ * Texts as long as keys that belong where they are: what the server sends as ciphertext and the leading tab
+ * hands on, the signature by which a device opens its event stream, and the link code, which is there to be shown.
+ */
+const LONG_TEXTS = [
+  'call streamEvent request.data',
+  'answer streamRequest answer.headers.Authorization',
+  'answer state answer.link.code',
+  'call acceptLinkCode request.code',
+];
+
+/** As long as a key of 32 bytes, in hex or base64; IDs have 16. */
+function looksLikeKey(text: string): boolean {
+  return /[0-9a-f]{33}/i.test(text) || /[A-Za-z0-9+/_-]{42}/.test(text);
+}
+
+/** All that lies in the page's databases but the root, which is in a place of its own. */
+function storedIn(page: Page): Promise<{ keys: string[]; shapes: string[]; bytes: string }> {
+  return page.evaluate(async () => {
+    const done = <Result>(request: IDBRequest<Result>): Promise<Result> =>
+      new Promise((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(new Error('cannot be read'));
+      });
+    const keys: string[] = [];
+    const shapes = new Set<string>();
+    let bytes = '';
+    for (const { name } of await indexedDB.databases()) {
+      const database = await done(indexedDB.open(name ?? ''));
+      for (const storeName of ['records', 'keys']) {
+        const store = database.transaction(storeName).objectStore(storeName);
+        const [names, values] = await Promise.all([
+          done(store.getAllKeys()),
+          done(store.getAll() as IDBRequest<Record<string, unknown>[]>),
+        ]);
+        keys.push(...names.map(String));
+        for (const value of values) {
+          const { rootGeneration, nonce, ciphertext } = value;
+          if (!(nonce instanceof Uint8Array) || !(ciphertext instanceof Uint8Array)) throw new Error('not sealed');
+          const fields = { rootGeneration: typeof rootGeneration, nonce: `${nonce.length} bytes`, ciphertext: 'bytes' };
+          const names = Object.keys(value).sort((a, b) => Object.keys(fields).indexOf(a) - Object.keys(fields).indexOf(b));
+          shapes.add(names.map((field) => `${field}: ${fields[field as keyof typeof fields] ?? 'unexpected'}`).join(', '));
+          bytes += String.fromCharCode(...nonce);
+          for (let at = 0; at < ciphertext.length; at += 4096) bytes += String.fromCharCode(...ciphertext.subarray(at, at + 4096));
+        }
+      }
+      database.close();
+    }
+    return { keys, shapes: [...shapes], bytes: btoa(bytes) };
+  });
+}
