@@ -17,7 +17,8 @@ export interface ServerProcess {
   readonly dataDir: string;
   /** Everything the server has printed so far. */
   output(): string;
-  start(): Promise<void>;
+  /** @param appDir Another build of the app to serve than the one that was built last. */
+  start(appDir?: string): Promise<void>;
   /** Asks it to end (SIGTERM). @throws Error when it does not, or not with exit code 0. */
   stop(): Promise<void>;
   /** Ends it in the middle of whatever it does (SIGKILL). */
@@ -47,9 +48,15 @@ export async function startServer(): Promise<ServerProcess> {
     port,
     dataDir,
     output: () => output,
-    start: async () => {
+    start: async (appDir) => {
       const started = spawn(process.execPath, [SERVER_ENTRY], {
-        env: { PATH: process.env['PATH'], NODE_ENV: 'production', PORT: String(port), DATA_DIR: dataDir },
+        env: {
+          PATH: process.env['PATH'],
+          NODE_ENV: 'production',
+          PORT: String(port),
+          DATA_DIR: dataDir,
+          ...(appDir === undefined ? {} : { APP_DIR: appDir }),
+        },
         stdio: ['ignore', 'pipe', 'pipe'],
       });
       for (const stream of [started.stdout, started.stderr]) stream.on('data', (text: Buffer) => (output += text.toString()));
