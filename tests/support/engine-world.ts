@@ -3,9 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createDeliveryClient, followEvents, fromJson, sequenceEntryFrame, stockFrame } from '../../src/delivery/index.ts';
-import type { StorePort } from '../../src/engine/ports.ts';
+import type { Secret } from '../../src/bytes/index.ts';
+import type { DeliveryCall, DeliveryCalls, StorePort } from '../../src/engine/ports.ts';
+import { decodeGroupRecords, decodeState, groupPrefix } from '../../src/engine/records.ts';
 import { createRuntime, type EngineRuntime } from '../../src/engine/runtime.ts';
 import type { ConversationView, MessageView, StateView } from '../../src/engine/view.ts';
+import type { GroupState } from '../../src/mls/index.ts';
 import { createMemoryStore } from '../../src/store/memory-store.ts';
 import { startServer, type RunningServer } from '../../server/start.ts';
 
@@ -68,11 +71,20 @@ export class EngineWorld {
   }
 }
 
+export interface Hands {
+  readonly signer: Secret<'signature_private_key'>;
+  group(conversationId: string): Promise<GroupState>;
+  /** @throws Error with the problem's type when the server refuses */
+  ask<Call extends DeliveryCall>(call: Call, request: DeliveryCalls[Call]['request']): Promise<DeliveryCalls[Call]['answer']>;
+}
+
 /** One browser without a browser: its store outlives the engine that runs on it. */
 export class TestDevice {
   readonly store: StorePort;
   readonly #url: string;
   #cut = new AbortController();
+  #gate: { readonly part: string; readonly reach: () => void; readonly opened: Promise<void> } | undefined;
+  #lost: string | undefined;
   #running: { readonly runtime: EngineRuntime; readonly stop: AbortController };
   readonly #watchers = new Set<() => void>();
   readonly notifications: { readonly title: string; readonly body: string }[] = [];
@@ -90,6 +102,28 @@ export class TestDevice {
     return this.#running.runtime;
   }
 
+  /** What somebody with this device's whole store can do besides what Chorus does: its keys, its groups, its requests. */
+  async hands(): Promise<Hands> {
+    const state = decodeState(await this.store.load(''));
+    const { device, account } = state;
+    if (device === undefined || account === undefined) throw new Error('no account here');
+    const delivery = createDeliveryClient({ baseUrl: this.#url, fetch: (input, init) => fetch(input, init), now: Date.now });
+    const proof = { deviceId: device.deviceId, deviceKeySeed: device.deviceKeySeed.reveal() };
+    return {
+      signer: account.signer,
+      group: async (conversationId) => {
+        const group = decodeGroupRecords(conversationId, await this.store.load(groupPrefix(conversationId)));
+        if (group === undefined) throw new Error('not in that group');
+        return group;
+      },
+      ask: async (call, request) => {
+        const answer = await delivery.send(call, request, proof, new AbortController().signal);
+        if (answer.outcome !== 'done') throw new Error(answer.outcome === 'refused' ? answer.problem.type : answer.outcome);
+        return answer.value;
+      },
+    };
+  }
+
   /** Cuts the network, the event stream included. */
   goOffline(): void {
     this.#online = false;
@@ -99,6 +133,21 @@ export class TestDevice {
   goOnline(): void {
     this.#online = true;
     this.#cut = new AbortController();
+  }
+
+  /** Holds back the next request whose body has `part` in it. */
+  holdBack(part: string): { readonly reached: Promise<void>; open(): void } {
+    let reach = (): void => {};
+    let open = (): void => {};
+    const reached = new Promise<void>((resolve) => (reach = resolve));
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    this.#gate = { part, reach, opened };
+    return { reached, open };
+  }
+
+  /** The server carries out requests to this path, and their answers do not arrive. */
+  loseAnswers(path: string | undefined): void {
+    this.#lost = path;
   }
 
   /** As a browser that stops the worker: memory is gone, the store stays. */
@@ -158,8 +207,15 @@ export class TestDevice {
     return messages.filter(isText).map(({ text }) => text);
   }
 
-  async #counted(answer: Promise<Response>): Promise<Response> {
-    const response = await answer;
+  async #request(input: string, init: RequestInit): Promise<Response> {
+    const gate = this.#gate;
+    if (gate !== undefined && init.body instanceof Uint8Array && Buffer.from(init.body).includes(gate.part)) {
+      this.#gate = undefined;
+      gate.reach();
+      await gate.opened;
+    }
+    const response = await fetch(input, init);
+    if (this.#lost !== undefined && new URL(input).pathname === this.#lost) throw new Error('the answer is lost');
     if (response.ok) return response;
     const problem = (await response.clone().json()) as { type?: string };
     const type = (problem.type ?? '').split(':').at(-1) ?? '';
@@ -190,7 +246,7 @@ export class TestDevice {
       fetch: (input, init) => {
         if (!this.#online || stop.signal.aborted) return Promise.reject(new Error('offline'));
         const signals = [stop.signal, this.#cut.signal, ...(init.signal ? [init.signal] : [])];
-        return this.#counted(fetch(input, { ...init, signal: AbortSignal.any(signals) }));
+        return this.#request(input, { ...init, signal: AbortSignal.any(signals) });
       },
     });
     const runtime = createRuntime({
