@@ -95,3 +95,6 @@ export const RATES = {
   /** Accounts looked up by one account; slow enough that nobody copies the directory. */
   lookUp: { burst: 1500, perSecond: 2 },
 } as const;
+
+/** One broken commit is mended by the first honest member; more than a few in a row is somebody who wants the group to stand still. */
+export const MAX_FURTHER_COMMITS = 8;

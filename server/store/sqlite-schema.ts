@@ -41,6 +41,15 @@ const SCHEMA = `
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX members_by_account ON members (account_id);
 
+  -- The commit that made the group's epoch, and what it changed: honest members may refuse it.
+  CREATE TABLE newest_commits (
+    group_id BLOB PRIMARY KEY REFERENCES groups,
+    position INTEGER NOT NULL,
+    further INTEGER NOT NULL, -- commits taken for the same epoch after a refused one
+    adds BLOB NOT NULL, -- account IDs of 16 bytes, one after the other
+    removes BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
   CREATE TABLE log (
     group_id BLOB NOT NULL REFERENCES groups,
     position INTEGER NOT NULL,

@@ -1,7 +1,8 @@
 import type { Database } from 'better-sqlite3';
-import { equal } from '../../src/bytes/index.ts';
+import { concat, equal } from '../../src/bytes/index.ts';
+import { ID_LENGTH } from '../../src/delivery/bounds.ts';
 import type { AccountId, CommitRouting, Submission } from '../../src/engine/ports.ts';
-import { MAX_GROUPS, MAX_MEMBERS } from '../limits.ts';
+import { MAX_FURTHER_COMMITS, MAX_GROUPS, MAX_MEMBERS } from '../limits.ts';
 import { Refusal } from '../problems.ts';
 import { checkForGroup } from '../submission.ts';
 import type { Accounts } from './sqlite-accounts.ts';
@@ -21,6 +22,13 @@ interface LogRow {
   readonly kind: string;
 }
 
+interface NewestCommit {
+  readonly position: number;
+  readonly further: number;
+  readonly adds: Uint8Array;
+  readonly removes: Uint8Array;
+}
+
 type Count = { readonly count: number };
 type Sequence = { readonly sequence: number };
 
@@ -35,6 +43,14 @@ export function submissionsOf(database: Database, accounts: Accounts, keyPackage
   const groupOf = database.prepare<[Uint8Array], GroupRow>('SELECT emulates, epoch, last_position FROM groups WHERE group_id = ?');
   const insertGroup = database.prepare(
     'INSERT INTO groups (group_id, emulates, epoch, last_position, group_info) VALUES (?, NULL, 0, 0, ?)',
+  );
+  const newestCommitOf = database.prepare<[Uint8Array], NewestCommit>(
+    'SELECT position, further, adds, removes FROM newest_commits WHERE group_id = ?',
+  );
+  const setNewestCommit = database.prepare(
+    `INSERT INTO newest_commits VALUES (?, ?, ?, ?, ?) ON CONFLICT (group_id) DO UPDATE
+     SET position = excluded.position, adds = excluded.adds, removes = excluded.removes,
+         further = CASE excluded.further WHEN 0 THEN 0 ELSE newest_commits.further + 1 END`,
   );
   const movePosition = database.prepare('UPDATE groups SET last_position = ? WHERE group_id = ?');
   const moveEpoch = database.prepare('UPDATE groups SET epoch = ?, group_info = ? WHERE group_id = ?');
@@ -80,15 +96,20 @@ export function submissionsOf(database: Database, accounts: Accounts, keyPackage
     const group = groupOf.get(groupId);
     if (group === undefined) throw new Refusal('unknown-group');
     if (isMember.get(groupId, sender) === undefined) throw new Refusal('not-a-member');
-    if (epoch !== group.epoch) throw new Refusal('stale-epoch');
+    const further = isFurther(submission, group);
+    if (epoch !== group.epoch && !further) throw new Refusal('stale-epoch');
     checkForGroup(submission, group.emulates !== null);
     checkFence(sender, submission);
     if (generation !== undefined && claimGeneration.run(groupId, sender, generation.ratchetType, generation.generationId).changes === 0) {
       throw new Refusal('generation-taken');
     }
     const position = group.last_position + 1;
+    if (further) undoRouting(groupId);
     const members = membersOf.all(groupId).map(({ account_id }) => account_id);
-    if (commit !== undefined) applyCommit(sender, submission, commit, group, now);
+    if (commit !== undefined) {
+      applyCommit(sender, submission, commit, group, now);
+      setNewestCommit.run(groupId, position, further ? 1 : 0, joined(commit.adds), joined(commit.removes));
+    }
     record(sender, submission, position, now);
     movePosition.run(position, groupId);
     const reached = [...members, ...(commit?.adds ?? [])];
@@ -97,6 +118,21 @@ export function submissionsOf(database: Database, accounts: Accounts, keyPackage
     const sequence = sequenceOf.get(sender, groupId, position)?.sequence;
     if (sequence === undefined) throw new Error('the sender is no member of its own group');
     return { position, sequence, reached, link: commit?.newDevice?.linkId };
+  }
+
+  /** Reading section 15: a commit that honest members refuse does not use its epoch up. */
+  function isFurther({ groupId, epoch, commit }: Submission, group: GroupRow): boolean {
+    if (commit?.refuses === undefined || epoch !== group.epoch - 1) return false;
+    const newest = newestCommitOf.get(groupId);
+    return newest !== undefined && newest.position === commit.refuses && newest.further < MAX_FURTHER_COMMITS;
+  }
+
+  /** Members as they were before the refused commit. */
+  function undoRouting(groupId: Uint8Array): void {
+    const newest = newestCommitOf.get(groupId);
+    if (newest === undefined) return;
+    for (const added of split(newest.adds)) deleteMember.run(groupId, added);
+    for (const removed of split(newest.removes)) insertMember.run(groupId, removed);
   }
 
   function checkFence(sender: AccountId, { fence }: Submission): void {
@@ -150,4 +186,12 @@ export function submissionsOf(database: Database, accounts: Accounts, keyPackage
   }
 
   return { submit };
+}
+
+function joined(ids: readonly Uint8Array[]): Uint8Array {
+  return concat(...ids);
+}
+
+function split(ids: Uint8Array): Uint8Array[] {
+  return Array.from({ length: ids.length / ID_LENGTH }, (_, i) => ids.slice(i * ID_LENGTH, (i + 1) * ID_LENGTH));
 }

@@ -91,7 +91,9 @@ function refuseGroupEntry(turn: Turn, entry: SequenceEntry, code: string): void 
   giveUpEcho(turn, id, entry);
   if (conversation.state !== 'member') return;
   const { context } = turn.group(id);
-  if (LOST.has(code) && BigInt(entry.epoch) >= context.epoch) leave(turn, id, 'out-of-step');
+  // After a commit that we refused, messages of the epoch that it claims to begin say nothing about us.
+  const isBeyondRefused = conversation.refusedCommit !== undefined && BigInt(entry.epoch) > context.epoch;
+  if (LOST.has(code) && BigInt(entry.epoch) >= context.epoch && !isBeyondRefused) leave(turn, id, 'out-of-step');
   else if (entry.kind === 'commit' && BigInt(entry.epoch) === context.epoch) turn.updateConversation(id, { refusedCommit: entry.position });
 }
 

@@ -385,8 +385,10 @@ export function giveUpEcho(turn: Turn, id: string, { messageId }: SequenceEntry)
 }
 
 /** Whether the conversation waits for other news before it may make its next message. */
-export function isHeld({ hold }: Conversation, groupEpoch: bigint | undefined, emulationEpoch: bigint): boolean {
+export function isHeld({ hold, refusedCommit }: Conversation, groupEpoch: bigint | undefined, emulationEpoch: bigint): boolean {
   if (hold === undefined) return false;
+  // What the server took for the next epoch's beginning was none: ours goes on.
+  if (hold.groupEpochOver !== undefined && refusedCommit !== undefined) return false;
   if (hold.groupEpochOver !== undefined) return groupEpoch !== undefined && groupEpoch <= hold.groupEpochOver;
   return hold.emulationEpochOver !== undefined && emulationEpoch <= hold.emulationEpochOver;
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createDeliveryClient, followEvents, fromJson, sequenceEntryFrame, stockFrame } from '../../src/delivery/index.ts';
 import type { Secret } from '../../src/bytes/index.ts';
-import type { DeliveryCall, DeliveryCalls, StorePort } from '../../src/engine/ports.ts';
+import type { DeliveryCall, DeliveryCalls, Fence, StorePort } from '../../src/engine/ports.ts';
 import { decodeGroupRecords, decodeState, groupPrefix } from '../../src/engine/records.ts';
 import { createRuntime, type EngineRuntime } from '../../src/engine/runtime.ts';
 import type { ConversationView, MessageView, StateView } from '../../src/engine/view.ts';
@@ -73,6 +73,8 @@ export class EngineWorld {
 
 export interface Hands {
   readonly signer: Secret<'signature_private_key'>;
+  /** What a commit of the account has to state now. */
+  fence(): Promise<Fence>;
   group(conversationId: string): Promise<GroupState>;
   /** @throws Error with the problem's type when the server refuses */
   ask<Call extends DeliveryCall>(call: Call, request: DeliveryCalls[Call]['request']): Promise<DeliveryCalls[Call]['answer']>;
@@ -111,6 +113,10 @@ export class TestDevice {
     const proof = { deviceId: device.deviceId, deviceKeySeed: device.deviceKeySeed.reveal() };
     return {
       signer: account.signer,
+      fence: async () => {
+        const { emulation } = decodeState(await this.store.load(''));
+        return { emulationEpoch: Number(emulation?.group.context.epoch), keyVersion: account.keyVersion };
+      },
       group: async (conversationId) => {
         const group = decodeGroupRecords(conversationId, await this.store.load(groupPrefix(conversationId)));
         if (group === undefined) throw new Error('not in that group');

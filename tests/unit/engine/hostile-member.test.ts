@@ -4,6 +4,7 @@ import { decodeKeyPackage } from '../../../src/engine/key-package-messages.ts';
 import { GROUP_SUITE } from '../../../src/engine/protocol.ts';
 import { propose, setComponent, type Proposal } from '../../../src/mls/index.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+import { groupInfo, privateMessage } from '../../support/mls-headers.ts';
 
 let world: EngineWorld;
 let anna: TestDevice;
@@ -101,5 +102,38 @@ describe('an account', () => {
     await dora.texts(first, 1);
     dora.loseAnswers(undefined);
     await expect.poll(async () => (await dora.store.get('uploads')) === undefined, { timeout: 15_000 }).toBe(true);
+  }, 40_000);
+});
+
+describe('a commit that every honest member refuses', () => {
+  it('does not end the conversation: the next one names it and counts', async () => {
+    const hands = await ben.hands();
+    const group = await hands.group(id);
+    const epoch = Number(group.context.epoch);
+    const { groupId } = group.context;
+    const garbage = {
+      groupId,
+      messageId: bytes(16),
+      kind: 'commit' as const,
+      epoch,
+      message: privateMessage(groupId, epoch, 'commit', 'nothing that anybody could open, of a commit’s length'),
+      generation: { ratchetType: 'handshake' as const, generationId: bytes(32) },
+      fence: await hands.fence(),
+      commit: {
+        adds: [],
+        removes: [],
+        welcome: undefined,
+        groupInfo: groupInfo(groupId, epoch + 1),
+        announces: [],
+        newDevice: undefined,
+        refuses: undefined,
+      },
+    };
+    await hands.ask('submit', garbage);
+    await anna.send(id, 'two');
+    expect(await anna.texts(id, 2)).toEqual(['one', 'two']);
+    expect(await ben.texts(id, 2)).toEqual(['one', 'two']);
+    await ben.send(id, 'three');
+    expect(await anna.texts(id, 3)).toEqual(['one', 'two', 'three']);
   }, 40_000);
 });
