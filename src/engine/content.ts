@@ -1,5 +1,6 @@
-import { fromUtf8, utf8 } from '../bytes/index.ts';
-import { DecodeError, decode, encode } from '../wire/index.ts';
+import { fromUtf8, utf8, type Secret } from '../bytes/index.ts';
+import type { CipherSuite } from '../virtual-client/index.ts';
+import { DecodeError, decode, encode, Reader } from '../wire/index.ts';
 
 /** What Chorus puts into application messages, in conversations and in the emulation group. */
 
@@ -57,8 +58,9 @@ const CONVERSATION_VERSION = 1;
 export const MAX_TITLE = 256;
 
 /**
- * Component of a higher-level group's GroupContext (ID CONVERSATION_COMPONENT): what all members
- * see of the conversation itself. An empty title is a conversation of two.
+ * What all members know of a conversation (component CONVERSATION_COMPONENT). New members get it inside
+ * their Welcome's encrypted GroupInfo; the GroupContext, which the server sees, has it sealed. An empty
+ * title is a conversation of two.
  *
  *     struct { uint8 version = 1; opaque title<V>; } ConversationProfile;
  */
@@ -66,12 +68,52 @@ export function encodeConversationProfile(title: string): Uint8Array {
   return encode((writer) => writer.uint8(CONVERSATION_VERSION).opaque(utf8(title)));
 }
 
-/** @throws DecodeError */
-export function decodeConversationProfile(bytes: Uint8Array): string {
-  return decode(bytes, 'conversation profile', (reader) => {
-    if (reader.uint8('version') !== CONVERSATION_VERSION) throw new DecodeError('invalid-value', 'version of conversation profile');
-    return text(reader.opaque('title', MAX_TITLE));
-  });
+/** The title, or none when a member's client wrote something else. */
+export function readConversationProfile(bytes: Uint8Array | undefined): string {
+  if (bytes === undefined) return '';
+  try {
+    return decode(bytes, 'conversation profile', (reader) => {
+      if (reader.uint8('version') !== CONVERSATION_VERSION) throw new DecodeError('invalid-value', 'version of conversation profile');
+      return text(reader.opaque('title', MAX_TITLE));
+    });
+  } catch {
+    return '';
+  }
+}
+
+/** Titles are filled up with zeros to this many bytes, so that their length does not show; the longest fits. */
+const SEALED_TITLE = 320;
+
+/**
+ * The profile for the GroupContext of a group that the virtual client creates, for its own devices:
+ * key and nonce are `ExpandWithLabel(group_creation_secret, "chorus title key" | "chorus title nonce", group_id, Nk | Nn)`,
+ * used once, since a group is created once.
+ */
+export function sealTitle(suite: CipherSuite, creationSecret: Secret<'epoch_secret'>, groupId: Uint8Array, title: string): Uint8Array {
+  const { key, nonce } = titleKey(suite, creationSecret, groupId);
+  const profile = encode((writer) => writer.opaque(encodeConversationProfile(title)));
+  const filled = new Uint8Array(SEALED_TITLE);
+  filled.set(profile);
+  return suite.seal(key, nonce, groupId, filled);
+}
+
+/** The title that a sibling sealed, or none. */
+export function openTitle(
+  suite: CipherSuite,
+  creationSecret: Secret<'epoch_secret'>,
+  groupId: Uint8Array,
+  sealed: Uint8Array | undefined,
+): string {
+  const { key, nonce } = titleKey(suite, creationSecret, groupId);
+  const filled = sealed && suite.open(key, nonce, groupId, sealed);
+  return filled === undefined ? '' : readConversationProfile(new Reader(filled).opaque('profile'));
+}
+
+function titleKey(suite: CipherSuite, creationSecret: Secret<'epoch_secret'>, groupId: Uint8Array): { key: Uint8Array; nonce: Uint8Array } {
+  return {
+    key: suite.expandWithLabel(creationSecret.reveal(), 'chorus title key', groupId, suite.nk),
+    nonce: suite.expandWithLabel(creationSecret.reveal(), 'chorus title nonce', groupId, suite.nn),
+  };
 }
 
 /** From the same private-use range as the reading's component IDs. */

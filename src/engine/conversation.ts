@@ -1,5 +1,4 @@
-import { getComponent, memberLeaves, type GroupState } from '../mls/index.ts';
-import { CONVERSATION_COMPONENT, decodeConversationProfile } from './content.ts';
+import { memberLeaves, type GroupState } from '../mls/index.ts';
 import { accountOf } from './leaf-check.ts';
 import type { Conversation } from './state.ts';
 
@@ -29,18 +28,7 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
   };
 }
 
-/** What the group's own state says of the conversation: title and accounts, in leaf order. */
-export function summaryOf(group: GroupState, previousTitle: string): Pick<Conversation, 'title' | 'members'> {
-  return { title: titleOf(group, previousTitle), members: memberLeaves(group).map(({ leaf }) => accountOf(leaf)) };
-}
-
-/** Any member can set the profile; one that cannot be read changes nothing. */
-export function titleOf(group: GroupState, previousTitle: string): string {
-  const profile = getComponent(group.context.extensions, CONVERSATION_COMPONENT);
-  if (profile === undefined) return '';
-  try {
-    return decodeConversationProfile(profile);
-  } catch {
-    return previousTitle;
-  }
+/** Accounts in the group, in leaf order. */
+export function accountsOf(group: GroupState): Uint8Array[] {
+  return memberLeaves(group).map(({ leaf }) => accountOf(leaf));
 }

@@ -1,6 +1,7 @@
 import { equal, toHex } from '../bytes/index.ts';
 import {
   applyCommit,
+  getComponent,
   joinByWelcome,
   joinFromEpochZero,
   keepProposal,
@@ -14,8 +15,8 @@ import {
   type OpenedCommit,
 } from '../mls/index.ts';
 import { deriveGroupCreationSecret, type GuardKey, type LiveLeaf, type Operation } from '../virtual-client/index.ts';
-import { decodeText } from './content.ts';
-import { newConversation, summaryOf, titleOf } from './conversation.ts';
+import { CONVERSATION_COMPONENT, decodeText, openTitle, readConversationProfile } from './content.ts';
+import { accountsOf, newConversation } from './conversation.ts';
 import { keyPackageKeys } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
@@ -44,6 +45,7 @@ async function followCreation(turn: Turn, entry: SequenceEntry): Promise<void> {
   if (leaf === undefined || leaves.length !== 1 || !equal(context.groupId, entry.groupId)) throw new EngineError('bad-creation');
   const { operation, own } = followOwnLeaf(turn, leaf, GROUP_SUITE, { active: undefined, operations: known?.operations ?? [] });
   const epochSecret = deriveGroupCreationSecret(EMULATION_PROTOCOL, operation, GROUP_SUITE);
+  const title = openTitle(GROUP_SUITE, epochSecret, entry.groupId, getComponent(context.extensions, CONVERSATION_COMPONENT));
   turn.spend([...pathSecrets(own), epochSecret]);
   const group = await joinFromEpochZero(GROUP_SUITE, entry.message, {
     encryptionPrivateKey: own.encryptionPrivateKey,
@@ -51,7 +53,7 @@ async function followCreation(turn: Turn, entry: SequenceEntry): Promise<void> {
     checkLeaf: virtualLeafCheck(turn.account().authenticationKey),
   });
   if (!equal(accountOf(leaf), turn.account().accountId)) throw new EngineError('wrong-credential');
-  enter(turn, entry, group, operation);
+  enter(turn, entry, group, operation, title);
 }
 
 /** Draft section 5.5.1: a Welcome through a KeyPackage of any device of the account. */
@@ -62,7 +64,7 @@ async function followWelcome(turn: Turn, entry: SequenceEntry): Promise<void> {
   const known = turn.state.conversations.get(toHex(entry.groupId));
   if (known?.state === 'member') throw new EngineError('group-exists');
   const { init, encryption } = keyPackageKeys(keyPackage);
-  const { state: group } = await joinByWelcome(GROUP_SUITE, entry.message, {
+  const { state: group, groupInfoExtensions } = await joinByWelcome(GROUP_SUITE, entry.message, {
     keyPackageRef: keyPackage.keyPackageRef,
     initPrivateKey: init.privateKey,
     encryptionPrivateKey: encryption.privateKey,
@@ -77,19 +79,21 @@ async function followWelcome(turn: Turn, entry: SequenceEntry): Promise<void> {
   keyPackages.delete(ref);
   turn.update({ keyPackages });
   turn.spend([init.privateKey, encryption.privateKey]);
-  enter(turn, entry, group, keyPackage.operation);
+  const title = readConversationProfile(getComponent(groupInfoExtensions, CONVERSATION_COMPONENT));
+  enter(turn, entry, group, keyPackage.operation, title);
   record(turn, entry, { kind: 'event', text: 'joined', sender: turn.account().accountId });
 }
 
 /** The virtual client is in the group now, by `operation`'s leaf. */
-function enter(turn: Turn, entry: SequenceEntry, group: GroupState, operation: Operation): void {
+function enter(turn: Turn, entry: SequenceEntry, group: GroupState, operation: Operation, title: string): void {
   const id = toHex(entry.groupId);
   const known = turn.state.conversations.get(id);
   const base = known ?? newConversation(entry.groupId, entry.acceptedAt);
   turn.setGroup(id, group);
   turn.setConversation({
     ...base,
-    ...summaryOf(group, base.title),
+    title,
+    members: accountsOf(group),
     state: 'member',
     refusedCommit: undefined,
     position: entry.position,
@@ -198,7 +202,7 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
   const pastLeaves = [...ended, ...before.pastLeaves];
   const leafNow = followed === undefined ? before.leaf : becomeActive(turn, followed.operation, GROUP_SUITE);
   const next = turn.updateConversation(id, {
-    ...(membersChanged ? summaryOf(group, before.title) : { title: titleOf(group, before.title) }),
+    members: membersChanged ? accountsOf(group) : before.members,
     refusedCommit: undefined,
     leaf: leafNow,
     pastLeaves: pastLeaves.filter(({ groupEpoch }) => kept.has(groupEpoch)),

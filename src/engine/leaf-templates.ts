@@ -7,7 +7,7 @@ import {
   type Extension,
   type LeafTemplate,
 } from '../mls/index.ts';
-import { CONVERSATION_COMPONENT, encodeConversationProfile } from './content.ts';
+import { CONVERSATION_COMPONENT } from './content.ts';
 import { COMPONENTS, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import type { AccountState, DeviceState } from './state.ts';
 
@@ -66,7 +66,7 @@ export function emulationGroupExtensions(recoveryKey: Uint8Array): Extension[] {
   ]);
 }
 
-/** GroupContext extensions of a conversation. */
-export function conversationExtensions(title: string): Extension[] {
-  return components([[CONVERSATION_COMPONENT, encodeConversationProfile(title)]]);
+/** GroupContext extensions of a conversation; `sealedTitle` as `sealTitle` makes it. */
+export function conversationExtensions(sealedTitle: Uint8Array): Extension[] {
+  return components([[CONVERSATION_COMPONENT, sealedTitle]]);
 }

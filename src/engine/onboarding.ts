@@ -20,7 +20,7 @@ import {
 import { enterEmulationEpoch } from './emulation-epochs.ts';
 import { prepareCommit } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
-import { newConversation, summaryOf } from './conversation.ts';
+import { accountsOf, newConversation } from './conversation.ts';
 import { decodeKeyPackage } from './key-package-messages.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
 import { components } from './leaf-templates.ts';
@@ -50,6 +50,7 @@ interface ApplicationData {
 /** What `group_state` holds: the MLS state and the guard keys of its kept past epochs. */
 interface GroupTransfer {
   readonly group: Uint8Array;
+  readonly title: string;
   readonly startedAt: number;
   readonly pastLeaves: readonly { readonly groupEpoch: bigint; readonly guardKey: Uint8Array }[];
 }
@@ -119,6 +120,7 @@ function exportGroup(conversation: Conversation, group: GroupState): HigherLevel
   if (conversation.leaf === undefined) throw new EngineError('not-ready');
   const transfer: GroupTransfer = {
     group: encodeGroupTransfer(group),
+    title: conversation.title,
     startedAt: conversation.startedAt,
     pastLeaves: conversation.pastLeaves.map(({ groupEpoch, guardKey }) => ({
       groupEpoch,
@@ -216,7 +218,8 @@ function importGroup(turn: Turn, state: HigherLevelGroupState): void {
   turn.setGroup(id, group);
   turn.setConversation({
     ...newConversation(state.groupId, transfer.startedAt),
-    ...summaryOf(group, ''),
+    title: transfer.title,
+    members: accountsOf(group),
     state: 'member',
     position: Number(state.logPosition),
     readPosition: Number(state.logPosition),

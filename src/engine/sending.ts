@@ -10,11 +10,11 @@ import {
   type Proposal,
 } from '../mls/index.ts';
 import { deriveGroupCreationSecret, type Operation } from '../virtual-client/index.ts';
-import { encodeText, paddingFor } from './content.ts';
+import { CONVERSATION_COMPONENT, encodeConversationProfile, encodeText, paddingFor, sealTitle } from './content.ts';
 import { EngineError, isNamed } from './errors.ts';
 import { decodeKeyPackage, isFresh, lifetimeFrom, secondsOf } from './key-package-messages.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
-import { conversationExtensions } from './leaf-templates.ts';
+import { components, conversationExtensions } from './leaf-templates.ts';
 import type { CommitRouting, DeliveryAnswer, Fence, GenerationClaim, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
 import type { ClaimedForAdd, Conversation, Hold, PendingSubmission, WorkItem } from './state.ts';
@@ -98,7 +98,7 @@ async function makeCreation(turn: Turn, id: string, item: WorkItem): Promise<Sub
   const epochSecret = deriveGroupCreationSecret(EMULATION_PROTOCOL, operation, GROUP_SUITE);
   const group = createGroup(GROUP_SUITE, {
     groupId: conversation.groupId,
-    extensions: conversationExtensions(conversation.title),
+    extensions: conversationExtensions(sealTitle(GROUP_SUITE, epochSecret, conversation.groupId, conversation.title)),
     leaf: await buildKeyPackageLeaf(GROUP_SUITE, template, encryptionKey, lifetimeFrom(turn.now), signer),
     encryptionPrivateKey: own.encryptionPrivateKey,
     epochSecret,
@@ -193,7 +193,7 @@ async function makeCommit(turn: Turn, id: string, item: WorkItem, plan: CommitPl
     wireFormat: 'private',
     authenticatedData: new Uint8Array(),
     guard,
-    welcomeExtensions: [],
+    welcomeExtensions: plan.adds.length === 0 ? [] : components([[CONVERSATION_COMPONENT, encodeConversationProfile(conversation.title)]]),
     random: turn.random,
     checkLeaf: virtualLeafCheck(turn.account().authenticationKey),
     now: secondsOf(turn.now),

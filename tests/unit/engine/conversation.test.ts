@@ -39,3 +39,19 @@ describe('a linked device', () => {
     expect(await phone.texts(id, 2)).toEqual(['from the phone', 'to both']);
   }, 60_000);
 });
+
+describe('a conversation’s title', () => {
+  it('is known to siblings that follow the creation, to new members and to new devices, and not to the server', async () => {
+    const laptop = await world.person('anna');
+    const phone = await world.link(laptop, 'phone');
+    const ben = await world.person('ben');
+    const id = await laptop.startConversation(['ben'], 'a surprise for cara');
+    const tablet = await world.link(laptop, 'tablet');
+    for (const device of [laptop, phone, ben, tablet]) {
+      const { title } = await device.conversation(id, ({ members }) => members.length === 2);
+      expect(title).toBe('a surprise for cara');
+    }
+    const { groupInfo } = await (await ben.hands()).ask('fetch-group', { groupId: Buffer.from(id, 'hex') });
+    expect(Buffer.from(groupInfo).includes('surprise')).toBe(false);
+  }, 60_000);
+});
