@@ -24,7 +24,7 @@ async function pair(): Promise<{ anna: TestDevice; ben: TestDevice; id: string }
 
 /** Lets the worker die at a store's `nth` write from now: before it is carried out, or right after. */
 function dieAtWrite(device: TestDevice, nth: number, when: 'before' | 'after'): Promise<void> {
-  const store = device.store as { -readonly [Key in keyof StorePort]: StorePort[Key] };
+  const { store } = device;
   const write = store.write.bind(store);
   let count = 0;
   return new Promise((resolve) => {
