@@ -2,6 +2,7 @@ import { type Context, Hono } from 'hono';
 import { Refusal, problemResponse } from './problems.ts';
 import { accountRoutes } from './routes/accounts.ts';
 import { blobRoutes } from './routes/blobs.ts';
+import { deviceRoutes } from './routes/devices.ts';
 import { groupRoutes } from './routes/groups.ts';
 import { keyPackageRoutes } from './routes/key-packages.ts';
 import { linkRoutes } from './routes/links.ts';
@@ -32,7 +33,7 @@ export function createApp(parts: ServiceParts, files: StaticFiles): App {
     service.rates.address.take(service.addressOf(context));
     await next();
   });
-  for (const routes of [accountRoutes, groupRoutes, keyPackageRoutes, sequenceRoutes, blobRoutes, linkRoutes]) {
+  for (const routes of [accountRoutes, deviceRoutes, groupRoutes, keyPackageRoutes, sequenceRoutes, blobRoutes, linkRoutes]) {
     app.route('/v1', routes(service));
   }
   app.all('/v1/*', () => {

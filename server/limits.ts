@@ -22,6 +22,8 @@ export const MAX_BODY = {
   createAccount: inBase64Url(MAX_CREATION_MESSAGE),
   /** 128 account IDs of 24 characters. */
   accounts: 8 * 1024,
+  /** A statement or a key with its proof. */
+  device: 1024,
   submission: inBase64Url(MAX_COMMIT_BYTES),
   keyPackages: inBase64Url(MAX_KEY_PACKAGE_BATCH * (MAX_KEY_PACKAGE + 64)),
   blob: MAX_BLOB,

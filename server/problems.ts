@@ -17,6 +17,8 @@ const TITLES: Readonly<Record<ProblemType, string>> = {
   'spent-key-package': 'A KeyPackage is used up or revoked',
   'unannounced-key-package': 'A KeyPackage was not announced',
   'unknown-device': 'The device is not known',
+  'no-such-device': 'The account has no such device',
+  'last-device': 'The account has no other device',
   'bad-signature': 'The request is not signed as it must be',
   'clock-skew': 'The clocks of device and server differ too much',
   'unknown-link': 'No such link',

@@ -47,6 +47,7 @@ export function keyPackagesOf(database: Database, accounts: Accounts) {
   );
   const findClaim = database.prepare<[Uint8Array, Uint8Array], ClaimRow>('SELECT * FROM claims WHERE account_id = ? AND claim_id = ?');
   const insertClaim = database.prepare('INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?)');
+  const deleteUnused = database.prepare('DELETE FROM key_packages WHERE account_id = ? AND spent = 0');
   const deleteOld = database.prepare('DELETE FROM key_packages WHERE announced_at <= ?');
   const deleteOldClaims = database.prepare('DELETE FROM claims WHERE claimed_at <= ?');
 
@@ -105,12 +106,17 @@ export function keyPackagesOf(database: Database, accounts: Accounts) {
     spendRow.run(owner, ref);
   }
 
+  /** All that are announced, in stock or claimed; what is spent stays known. */
+  function revoke(accountId: AccountId): void {
+    deleteUnused.run(accountId);
+  }
+
   function sweep(now: number): void {
     deleteOld.run(now - KEY_PACKAGE_LIFETIME);
     deleteOldClaims.run(now - CLAIM_MEMORY);
   }
 
-  return { stock, announce, upload, claim, spend, sweep };
+  return { stock, announce, upload, claim, spend, revoke, sweep };
 }
 
 export type KeyPackages = ReturnType<typeof keyPackagesOf>;

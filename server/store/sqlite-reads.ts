@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import { equal } from '../../src/bytes/index.ts';
-import type { AccountId, DeliveryCalls, MessageKind, SequenceEntry } from '../../src/engine/ports.ts';
+import type { AccountId, DeliveryCalls, EntryKind, SequenceEntry } from '../../src/engine/ports.ts';
 import { BLOB_LIFETIME, MAX_BLOB_BYTES } from '../limits.ts';
 import { Refusal } from '../problems.ts';
 
@@ -11,7 +11,7 @@ interface EntryRow {
   readonly key_package_ref: Uint8Array | null;
   readonly account_id: Uint8Array;
   readonly message_id: Uint8Array;
-  readonly kind: MessageKind;
+  readonly kind: EntryKind;
   readonly epoch: number;
   readonly message: Uint8Array;
   readonly accepted_at: number;

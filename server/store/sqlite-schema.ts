@@ -2,7 +2,7 @@ import type { Database } from 'better-sqlite3';
 import SqliteDatabase from 'better-sqlite3';
 
 /** Changing tables raises this and adds a migration; a newer file than this server knows is refused. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
 /**
  * Ciphertext and routing only. No table ties an entry of a log to a device: `log.account_id` is the virtual
@@ -125,6 +125,16 @@ const SCHEMA = `
   ) STRICT;
 `;
 
+/** Since version 2. */
+const REMOVALS = `
+  CREATE TABLE removals (
+    device_id BLOB PRIMARY KEY, -- cut off; its row in devices is gone, and its ID never comes back
+    account_id BLOB NOT NULL REFERENCES accounts,
+    floor INTEGER NOT NULL -- first epoch of the emulation group in which KeyPackages may be announced again
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX removals_by_account ON removals (account_id);
+`;
+
 /**
  * Opens or makes the database file. WAL with synchronous=FULL: a commit is on the disk when it returns.
  * @throws Error when a newer server made the file.
@@ -138,7 +148,12 @@ export function openDatabase(path: string): Database {
   const version = database.pragma('user_version', { simple: true });
   if (version === 0) {
     database.transaction(() => {
-      database.exec(SCHEMA);
+      database.exec(SCHEMA + REMOVALS);
+      database.pragma(`user_version = ${SCHEMA_VERSION}`);
+    })();
+  } else if (version === 1) {
+    database.transaction(() => {
+      database.exec(REMOVALS);
       database.pragma(`user_version = ${SCHEMA_VERSION}`);
     })();
   } else if (version !== SCHEMA_VERSION) {

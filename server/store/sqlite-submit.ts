@@ -8,6 +8,7 @@ import { checkForGroup } from '../submission.ts';
 import type { Accounts } from './sqlite-accounts.ts';
 import type { KeyPackages } from './sqlite-key-packages.ts';
 import type { Links } from './sqlite-links.ts';
+import type { Removals } from './sqlite-removals.ts';
 import type { AcceptedSubmission } from './store.ts';
 
 interface GroupRow {
@@ -33,7 +34,7 @@ type Count = { readonly count: number };
 type Sequence = { readonly sequence: number };
 
 /** Appending to a group's log and fanning out, all inside the caller's transaction. */
-export function submissionsOf(database: Database, accounts: Accounts, keyPackages: KeyPackages, links: Links) {
+export function submissionsOf(database: Database, accounts: Accounts, keyPackages: KeyPackages, links: Links, removals: Removals) {
   const retried = database.prepare<[Uint8Array, Uint8Array], LogRow>(
     'SELECT group_id, position, kind FROM log WHERE account_id = ? AND message_id = ?',
   );
@@ -145,10 +146,12 @@ export function submissionsOf(database: Database, accounts: Accounts, keyPackage
   function applyCommit(sender: AccountId, { groupId, epoch }: Submission, commit: CommitRouting, group: GroupRow, now: number): void {
     for (const { accountId, keyPackageRef } of commit.welcome?.uses ?? []) keyPackages.spend(accountId, keyPackageRef, sender, now);
     changeMembers(sender, groupId, commit);
+    if (commit.announces.length > 0 && epoch < removals.floorOf(sender)) throw new Refusal('stale-emulation-epoch');
     keyPackages.announce(sender, commit.announces, now);
     const { newDevice, welcome } = commit;
     if (newDevice !== undefined && welcome !== undefined) {
       if (newDevice.coversPosition !== group.last_position) throw new Refusal('stale-log');
+      if (removals.isRemoved(newDevice.deviceId)) throw new Refusal('malformed');
       accounts.addDevice(sender, newDevice.deviceId, newDevice.deviceKey);
       links.deliverWelcome(newDevice.linkId, welcome.message, now);
     }

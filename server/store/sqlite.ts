@@ -3,6 +3,7 @@ import { keyPackagesOf } from './sqlite-key-packages.ts';
 import { linksOf } from './sqlite-links.ts';
 import { blobsOf, readsOf } from './sqlite-reads.ts';
 import { openDatabase } from './sqlite-schema.ts';
+import { removalsOf } from './sqlite-removals.ts';
 import { submissionsOf } from './sqlite-submit.ts';
 import type { Caller, DeliveryStore } from './store.ts';
 
@@ -12,7 +13,8 @@ export function openSqliteStore(path: string): DeliveryStore {
   const accounts = accountsOf(database);
   const keyPackages = keyPackagesOf(database, accounts);
   const links = linksOf(database);
-  const submissions = submissionsOf(database, accounts, keyPackages, links);
+  const removals = removalsOf(database, accounts, keyPackages);
+  const submissions = submissionsOf(database, accounts, keyPackages, links, removals);
   const reads = readsOf(database);
   const blobs = blobsOf(database);
 
@@ -32,6 +34,10 @@ export function openSqliteStore(path: string): DeliveryStore {
     findAccount: (caller, username) => read(as(caller, () => accounts.findAccount(username))),
     describeAccounts: (caller, ids) => read(as(caller, () => accounts.describeAccounts(ids))),
     submit: (caller, submission, now) => write(as(caller, () => submissions.submit(caller.accountId, submission, now))),
+    beginRemoval: (caller, deviceId, statement, entryId, now) =>
+      write(as(caller, () => removals.begin(caller.accountId, deviceId, statement, entryId, now))),
+    accountKey: (caller) => read(as(caller, () => removals.accountKey(caller.accountId))),
+    bindAccountKey: (caller, next, entryId, now) => write(as(caller, () => removals.bind(caller.accountId, next, entryId, now))),
     readSequence: (caller, after, limit, maxBytes, now) =>
       read(
         as(caller, () => ({

@@ -22,6 +22,12 @@ export interface NewAccount extends Omit<DeliveryCalls['create-account']['reques
   readonly binding: Uint8Array;
 }
 
+export interface AccountKey {
+  readonly keyVersion: number;
+  readonly signatureKey: Uint8Array;
+  readonly binding: Uint8Array;
+}
+
 export interface AcceptedSubmission {
   readonly position: number;
   /** In the sequence of the submitting account. */
@@ -63,6 +69,18 @@ export interface DeliveryStore {
   submit(caller: Caller, submission: Submission, now: number): Promise<AcceptedSubmission>;
   /** Entries of the account's sequence beyond `after`, at most `limit` and about `maxBytes`, but one if there is one. */
   readSequence(caller: Caller, after: number, limit: number, maxBytes: number, now: number): Promise<SequencePage>;
+  /**
+   * Cuts a device off at once, revokes the account's unused KeyPackages, raises the floor and says so in the
+   * emulation group's log. Idempotent. @returns whether anything has changed. @throws no-such-device, last-device
+   */
+  beginRemoval(caller: Caller, deviceId: DeviceId, statement: Uint8Array, entryId: Uint8Array, now: number): Promise<boolean>;
+  /** @throws unknown-account */
+  accountKey(caller: Caller): Promise<AccountKey>;
+  /**
+   * Puts `next` in the place of the key before it and says so in the emulation group's log. Idempotent for the
+   * same key. @returns whether anything has changed. @throws stale-key-version
+   */
+  bindAccountKey(caller: Caller, next: AccountKey, entryId: Uint8Array, now: number): Promise<boolean>;
   /** @throws unknown-group, not-a-member */
   readGroup(caller: Caller, groupId: Uint8Array): Promise<DeliveryCalls['fetch-group']['answer']>;
 

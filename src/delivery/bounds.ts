@@ -29,6 +29,8 @@ export const MAX_BLOB = 16 * 1024 * 1024;
 export const MAX_KEY_PACKAGE = 16 * 1024;
 /** A link message holds at most one KeyPackage beside keys and hashes. */
 export const MAX_LINK_PAYLOAD = 32 * 1024;
+/** An ID, a key and a signature with their lengths. */
+export const MAX_REMOVAL_STATEMENT = 128;
 /** AccountBinding is about 140 bytes. */
 export const MAX_BINDING = 1024;
 

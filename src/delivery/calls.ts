@@ -34,6 +34,8 @@ const shapes: { readonly [Call in DeliveryCall]: (request: DeliveryCalls[Call]['
   'claim-key-packages': (request) => send('POST', '/v1/key-packages/claim', request),
   'fetch-sequence': ({ after, limit }) => get(`/v1/sequence?after=${after}&limit=${limit}`),
   'fetch-group': ({ groupId }) => get(`/v1/groups/${toBase64Url(groupId)}`),
+  'begin-removal': ({ deviceId, statement }) => send('POST', `/v1/devices/${toBase64Url(deviceId)}/removal`, { statement }),
+  'bind-account-key': (request) => send('PUT', '/v1/account/key', request),
   'put-blob': ({ hash, bytes }) => ({
     method: 'PUT',
     target: `/v1/blobs/${toBase64Url(hash)}`,
@@ -73,6 +75,8 @@ const readers: { readonly [Call in DeliveryCall]: (response: Response) => Promis
   'claim-key-packages': (response) => framed(answerFrames['claim-key-packages'], response),
   'fetch-sequence': (response) => framed(answerFrames['fetch-sequence'], response),
   'fetch-group': (response) => framed(answerFrames['fetch-group'], response),
+  'begin-removal': (response) => framed(answerFrames['begin-removal'], response),
+  'bind-account-key': (response) => framed(answerFrames['bind-account-key'], response),
   'put-blob': (response) => framed(answerFrames['put-blob'], response),
   'fetch-blob': async (response) => {
     const bytes = new Uint8Array(await response.arrayBuffer());

@@ -13,6 +13,7 @@ import {
   MAX_KEY_PACKAGE,
   MAX_KEY_PACKAGE_BATCH,
   MAX_LINK_PAYLOAD,
+  MAX_REMOVAL_STATEMENT,
   MAX_SEQUENCE_PAGE,
   SIGNATURE_LENGTH,
   USERNAME,
@@ -131,6 +132,15 @@ const accountIds = v.pipe(v.array(id), v.minLength(1), v.maxLength(MAX_ACCOUNT_B
 export const claimFrame: Frame<DeliveryCalls['claim-key-packages']['request']> = v.strictObject({ claimId: id, accountIds });
 export const describeFrame: Frame<DeliveryCalls['describe-accounts']['request']> = v.strictObject({ accountIds });
 
+export const removalFrame: Frame<{ statement: Uint8Array }> = v.strictObject({ statement: bytes(1, MAX_REMOVAL_STATEMENT) });
+/** `key_version` is a uint32, and the next one must be too. */
+const MAX_KEY_VERSION = 0xffff_fffe;
+export const bindKeyFrame: Frame<DeliveryCalls['bind-account-key']['request']> = v.strictObject({
+  keyVersion: v.pipe(count, v.maxValue(MAX_KEY_VERSION)),
+  signatureKey: exactly(KEY_LENGTH),
+  proof: exactly(SIGNATURE_LENGTH),
+});
+
 /** Slots that are put by request; `welcome` is written by the commit's transaction alone. */
 export const PUT_SLOTS = ['request', 'answer', 'reveal', 'confirmed', 'cancelled'] as const satisfies readonly LinkSlot[];
 export const LINK_SLOTS = [...PUT_SLOTS, 'welcome'] as const satisfies readonly LinkSlot[];
@@ -140,7 +150,7 @@ export const sequenceEntryFrame: Frame<SequenceEntry> = v.strictObject({
   sequence: count,
   groupId,
   position: count,
-  kind: v.picklist([...kinds, 'welcome']),
+  kind: v.picklist([...kinds, 'welcome', 'begin-removal', 'account-key']),
   epoch: count,
   message,
   messageId: maybe(id),
@@ -189,6 +199,8 @@ export const answerFrames: { readonly [Call in Exclude<keyof DeliveryCalls, 'fet
     stock: count,
   }),
   'fetch-group': v.strictObject({ groupInfo: message, epoch: count, position: count }),
+  'begin-removal': nothing,
+  'bind-account-key': v.strictObject({ keyVersion: count, binding: bytes(1, MAX_BINDING) }),
   'put-blob': nothing,
   'put-link-slot': nothing,
   'fetch-link': v.strictObject({ slots }),
@@ -214,6 +226,8 @@ export const PROBLEM_STATUS: Readonly<Record<ProblemType, number>> = {
   'spent-key-package': 409,
   'unannounced-key-package': 409,
   'unknown-device': 401,
+  'no-such-device': 404,
+  'last-device': 409,
   'bad-signature': 401,
   'clock-skew': 401,
   'unknown-link': 404,

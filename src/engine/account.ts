@@ -11,6 +11,7 @@ import type { DeliveryAnswer, DeliveryCalls } from './ports.ts';
 import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import { deviceKeyOf, isDeviceName, newDevice } from './device.ts';
 import { forgetClosedLink } from './linking.ts';
+import { NO_REMOVAL } from './removal-state.ts';
 import { EMPTY_STATE, type EngineState } from './state.ts';
 import type { Turn } from './turn.ts';
 
@@ -72,6 +73,7 @@ export async function createAccount(turn: Turn, username: string, deviceName: st
       pending: undefined,
       hold: undefined,
       announceDevices: [],
+      removal: NO_REMOVAL,
     },
   });
   return undefined;
@@ -130,6 +132,7 @@ export function onAccountAnswer(turn: Turn, answer: DeliveryAnswer<'create-accou
         binding,
         signatureKey: creating.signatureKey,
         signer: creating.signer,
+        formerKeys: [],
         authenticationKey: creating.authenticationKey,
       },
       cursor: { sequence, known: sequence },

@@ -10,6 +10,7 @@ export type Command =
   | { readonly command: 'acceptLinkCode'; readonly code: string }
   | { readonly command: 'confirmLink'; readonly yes: boolean }
   | { readonly command: 'closeLink' }
+  | { readonly command: 'removeDevice'; readonly deviceId: string }
   | {
       readonly command: 'startConversation';
       readonly groupId: Uint8Array;
@@ -43,6 +44,8 @@ export type CommandProblem =
   | 'code-unknown'
   | 'code-tampered'
   | 'link-in-progress'
+  | 'unknown-device'
+  | 'last-device' // nobody would be left to act for the account
   | 'no-link'
   | 'storage-failed'
   | 'internal';

@@ -11,6 +11,7 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
     members: [],
     position: -1,
     leaf: undefined,
+    keyVersion: 0,
     pastLeaves: [],
     operations: [],
     queue: [],

@@ -20,6 +20,7 @@ import {
   encodeActionAad,
   type VirtualClientAction,
 } from '../virtual-client/index.ts';
+import { RESYNC_MESSAGE } from '../virtual-client/emulation-message.ts';
 import { decodeDeviceProfile, encodeDeviceProfile, paddingFor } from './content.ts';
 import { adoptEmulationGroup } from './emulation-epochs.ts';
 import { EngineError } from './errors.ts';
@@ -29,8 +30,10 @@ import { emulatorLeafCheck } from './leaf-check.ts';
 import { emulatorLeafTemplate } from './leaf-templates.ts';
 import type { CommitRouting, DeliveryAnswer, NewDevice, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
+import { dropPending, secretsOf } from './pending-emulation.ts';
 import type { EmulationState, OutstandingKeyPackage, PendingEmulationMessage } from './state.ts';
 import type { Turn } from './turn.ts';
+import { afterRemove, followAccountKey, followBegin, followResync } from './removal-follow.ts';
 import { allocate, currentEpoch, evaluate, prepareLeaf } from './virtual-leaf.ts';
 
 /** This device's part in the emulation group: commits with virtual client actions, device profiles. */
@@ -156,10 +159,15 @@ export async function prepareCommit(turn: Turn, what: EmulationCommit): Promise<
 
 /** Tells the siblings a device's name. */
 export async function prepareDeviceProfile(turn: Turn): Promise<void> {
-  const { group, groupId, announceDevices } = turn.emulation();
+  const { announceDevices } = turn.emulation();
   const [profile] = announceDevices;
   if (profile === undefined) return;
-  const content = encodeDeviceProfile(profile);
+  await prepareEmulationMessage(turn, 'device-profile', encodeDeviceProfile(profile));
+}
+
+/** One EmulationMessage to the siblings. */
+export async function prepareEmulationMessage(turn: Turn, purpose: 'device-profile' | 'account-key', content: Uint8Array): Promise<void> {
+  const { group, groupId } = turn.emulation();
   const { next, value, spent } = await protectApplication(EMULATION_SUITE, group, content, {
     signer: turn.device().emulatorSigner,
     authenticatedData: encodeActionAad(EMULATION_PROTOCOL, undefined),
@@ -170,7 +178,7 @@ export async function prepareDeviceProfile(turn: Turn): Promise<void> {
   turn.updateEmulation({
     group: next,
     pending: {
-      purpose: 'device-profile',
+      purpose,
       submission: {
         groupId,
         messageId: turn.random(16),
@@ -200,25 +208,13 @@ export function onEmulationAnswer(turn: Turn, sent: Submission, answer: Delivery
   if (answer.problem.retryAfter !== undefined) return;
   const { type } = answer.problem;
   dropPending(turn, pending);
-  if (type === 'stale-epoch' || type === 'stale-log') {
+  if (type === 'stale-epoch' || type === 'stale-log' || type === 'stale-emulation-epoch') {
     turn.behind = true;
     turn.updateEmulation({ hold: { position: turn.emulation().position } });
     return;
   }
   turn.updateEmulation({ hold: { notBefore: turn.now + REFUSED_PAUSE } });
   if (pending.purpose === 'add-device') endLink(turn, type === 'unknown-link' ? 'timed-out' : 'unreachable');
-}
-
-/** Burns what the pending message used up; whoever wanted it makes it anew. */
-export function dropPending(turn: Turn, pending: PendingEmulationMessage): void {
-  turn.spend(secretsOf(pending));
-  turn.spend(pending.keyPackages.map(({ operation }) => operation.operationSecret));
-  turn.updateEmulation({ pending: undefined });
-  if (pending.purpose === 'key-packages') turn.update({ uploads: undefined });
-}
-
-function secretsOf(pending: PendingEmulationMessage): Secret<string>[] {
-  return [pending.encryptionPrivateKey, pending.pathSecret].filter((secret) => secret !== undefined);
 }
 
 /** One entry of the emulation group's log, from whichever device. */
@@ -229,6 +225,12 @@ export async function followEmulationEntry(turn: Turn, entry: SequenceEntry): Pr
   if (entry.position === turn.emulation().joinedAt) {
     // The commit by which this device came in: its Welcome brought what follows from it.
     turn.updateEmulation({ position: entry.position, floor: { epoch: group.context.epoch, by: -1, othersFrom: turn.now } });
+    return;
+  }
+  if (entry.kind === 'begin-removal' || entry.kind === 'account-key') {
+    turn.updateEmulation({ position: entry.position });
+    if (entry.kind === 'begin-removal') followBegin(turn, entry);
+    else await followAccountKey(turn, entry);
     return;
   }
   const pending = turn.emulation().pending;
@@ -293,6 +295,13 @@ async function followCommit(
   if (effects.added.length > 0 || effects.removed.length > 0) {
     turn.updateEmulation({ floor: { epoch: epoch.epoch, by: emulatorLeaf, othersFrom: othersFrom(turn) } });
   }
+  if (effects.removed.length > 0) {
+    afterRemove(
+      turn,
+      effects.removed.map(({ leaf }) => leaf),
+      epoch.epoch,
+    );
+  }
   nameAddedDevices(
     turn,
     effects.added.map(({ leaf }) => leaf),
@@ -336,6 +345,7 @@ function nameAddedDevices(turn: Turn, added: readonly LeafNode[], by: number): v
 
 function followApplication(turn: Turn, opened: OpenedApplication): void {
   if (decodeActionAad(EMULATION_PROTOCOL, opened.authenticatedData) !== undefined) throw new EngineError('bad-action');
+  if (opened.applicationData[0] === RESYNC_MESSAGE) return followResync(turn, opened);
   const profile = decodeDeviceProfile(opened.applicationData);
   const { roster } = currentEpoch(turn);
   if (!roster.some(({ signatureKey }) => equal(signatureKey, profile.signatureKey))) throw new EngineError('bad-content');

@@ -21,6 +21,8 @@ export type EngineErrorCode =
   | 'bad-creation'
   | 'bad-onboarding-state'
   | 'bad-content'
+  | 'bad-removal' // no device of the account asked for it
+  | 'unknown-signing-key'
   | 'not-ready';
 
 export class EngineError extends Error {

@@ -1,8 +1,10 @@
 import { equal, toHex } from '../bytes/index.ts';
-import { dropPending, followEmulationEntry } from './emulation-group.ts';
+import { forgetUnnamedKeys } from './account-keys.ts';
+import { followEmulationEntry } from './emulation-group.ts';
 import { isNamed } from './errors.ts';
 import { followGroupEntry, leave } from './higher-level-group.ts';
 import { endLink, linkDone } from './linking.ts';
+import { dropPending } from './pending-emulation.ts';
 import type { SequenceEntry } from './ports.ts';
 import { forgetExpiredKeyPackages, forgetUnnamedEpochs } from './retention.ts';
 import { giveUpEcho } from './sending.ts';
@@ -38,6 +40,7 @@ async function followEntry(turn: Turn, entry: SequenceEntry): Promise<void> {
     if (pending?.purpose === 'add-device' && isNamedBy(entry, pending.submission.messageId)) linkDone(turn);
   } else if (isFollowed(turn, entry)) await followGroupEntry(turn, entry);
   forgetUnnamedEpochs(turn);
+  forgetUnnamedKeys(turn);
 }
 
 /** Entries of groups that this device has left or lost are not for it any more, but a new Welcome is. */

@@ -15,6 +15,7 @@ import {
   type OpenedCommit,
 } from '../mls/index.ts';
 import { deriveGroupCreationSecret, type GuardKey, type LiveLeaf, type Operation } from '../virtual-client/index.ts';
+import { ownKeyVersion } from './account-keys.ts';
 import { CONVERSATION_COMPONENT, decodeText, openTitle, readConversationProfile } from './content.ts';
 import { accountsOf, newConversation } from './conversation.ts';
 import { keyPackageKeys } from './emulation-group.ts';
@@ -94,6 +95,7 @@ function enter(turn: Turn, entry: SequenceEntry, group: GroupState, operation: O
     ...base,
     title,
     members: accountsOf(group),
+    keyVersion: ownKeyVersion(group),
     state: 'member',
     refusedCommit: undefined,
     position: entry.position,
@@ -205,6 +207,7 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
     members: membersChanged ? accountsOf(group) : before.members,
     refusedCommit: undefined,
     leaf: leafNow,
+    ...(followed && { keyVersion: ownKeyVersion(group) }),
     pastLeaves: pastLeaves.filter(({ groupEpoch }) => kept.has(groupEpoch)),
     operations: [],
   });

@@ -18,6 +18,8 @@ export type Preparation =
   | { readonly kind: 'key-packages' }
   | { readonly kind: 'add-device' }
   | { readonly kind: 'device-profile' }
+  | { readonly kind: 'remove-devices' }
+  | { readonly kind: 'account-key' }
   | { readonly kind: 'claim'; readonly conversationId: string }
   | { readonly kind: 'message'; readonly conversationId: string }
   | { readonly kind: 'renewal'; readonly conversationId: string }

@@ -40,6 +40,11 @@ export function accountOf(leaf: LeafNode): Uint8Array {
   return basicIdentity(leaf);
 }
 
+/** The device that a leaf of an emulation group belongs to. @throws EngineError 'wrong-credential' */
+export function deviceIdOf(leaf: LeafNode): Uint8Array {
+  return basicIdentity(leaf);
+}
+
 /** @throws EngineError 'not-vouched-for' without a binding, DecodeError on a malformed one */
 export function bindingOf(leaf: LeafNode): AccountBinding {
   const component = getComponent(leaf.extensions, COMPONENTS.accountBinding);

@@ -17,6 +17,7 @@ import {
   verifyAccountBinding,
   type HigherLevelGroupState,
 } from '../virtual-client/index.ts';
+import { ownKeyVersion, signingKeysOf } from './account-keys.ts';
 import { enterEmulationEpoch } from './emulation-epochs.ts';
 import { prepareCommit } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
@@ -28,7 +29,8 @@ import { decodeLinkAnswer } from './link-code.ts';
 import { mailboxOf, requestOf, withoutKeys } from './linking.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import { decodeRecord, encodeRecord } from './record-codec.ts';
-import { NeedGroups, type AdderLink, type Conversation, type EngineState, type NewDeviceLink } from './state.ts';
+import { isRemoving, NO_REMOVAL } from './removal-state.ts';
+import { NeedGroups, type AdderLink, type Conversation, type EngineState, type NewDeviceLink, type SigningKey } from './state.ts';
 import type { Turn } from './turn.ts';
 
 /** State transfer to a device that is being linked (draft sections 4.1 and 5.4, reading section 10). */
@@ -55,8 +57,12 @@ interface GroupTransfer {
   readonly pastLeaves: readonly { readonly groupEpoch: bigint; readonly guardKey: Uint8Array }[];
 }
 
-/** No Add while an own group creation is on its way (reading section 10): the newcomer could not follow it. */
+/**
+ * No Add while an own group creation is on its way (reading section 10): the newcomer could not follow it.
+ * Nor before a removed device is out and the account has its new key.
+ */
 export function canAddDevice(state: EngineState): boolean {
+  if (state.emulation !== undefined && isRemoving(state.emulation)) return false;
   return [...state.conversations.values()].every(
     ({ pending, awaitingEcho }) =>
       ![...awaitingEcho, ...(pending === undefined ? [] : [pending])].some(({ item }) => item.kind === 'create'),
@@ -108,7 +114,7 @@ function exportState(state: EngineState): Uint8Array {
   };
   return encodeNewEmulatorClientState({
     sequence: BigInt(state.cursor.sequence),
-    signingKeys: [{ keyVersion: account.keyVersion, signaturePrivateKey: account.signer }],
+    signingKeys: signingKeysOf(account).map(({ keyVersion, signer }) => ({ keyVersion, signaturePrivateKey: signer })),
     activeKeyPackages: [...state.keyPackages.values()],
     pastEmulationEpochs: [...emulation.epochs.values()],
     higherLevelGroups: members.map(([id, conversation]) => exportGroup(conversation, state.groups.get(id)!)),
@@ -157,28 +163,30 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
   component.fill(0);
   const application = decodeRecord<ApplicationData>(told.applicationData);
   const binding = decodeAccountBinding(application.binding);
-  const [key, ...others] = told.signingKeys;
-  if (key === undefined || others.length > 0 || key.keyVersion !== binding.keyVersion) throw new EngineError('bad-onboarding-state');
-  const signing = GROUP_SUITE.signatureKeyPair(key.signaturePrivateKey.reveal().slice());
+  const keys = told.signingKeys.map(({ keyVersion, signaturePrivateKey }): SigningKey => {
+    const { publicKey, privateKey } = GROUP_SUITE.signatureKeyPair(signaturePrivateKey.reveal().slice());
+    return { keyVersion, signatureKey: publicKey, signer: privateKey };
+  });
+  const signing = keys.find(({ keyVersion }) => keyVersion === binding.keyVersion);
+  if (signing === undefined) throw new EngineError('bad-onboarding-state');
   if (!equal(application.accountId, answer.accountId) || !equal(application.authenticationKey, answer.authenticationKey)) {
     throw new EngineError('bad-onboarding-state');
   }
   await verifyAccountBinding(EMULATION_PROTOCOL, GROUP_SUITE, application.authenticationKey, binding, {
     accountId: answer.accountId,
-    signatureKey: signing.publicKey,
+    signatureKey: signing.signatureKey,
     replacedKeyVersion: undefined,
   });
   const { group, epoch } = enterEmulationEpoch(turn, joined.state);
   const epochId = toHex(epoch.epochId);
-  turn.spend([key.signaturePrivateKey]);
+  turn.spend(told.signingKeys.map(({ signaturePrivateKey }) => signaturePrivateKey));
   turn.update({
     account: {
       accountId: application.accountId,
       username: application.username,
-      keyVersion: binding.keyVersion,
+      ...signing,
       binding: application.binding,
-      signatureKey: signing.publicKey,
-      signer: signing.privateKey,
+      formerKeys: keys.filter((key) => key !== signing),
       authenticationKey: application.authenticationKey,
     },
     cursor: { sequence: Number(told.sequence), known: Number(told.sequence) },
@@ -197,6 +205,7 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
       pending: undefined,
       hold: undefined,
       announceDevices: [],
+      removal: NO_REMOVAL,
     },
     keyPackages: new Map(
       told.activeKeyPackages.map((keyPackage) => {
@@ -220,6 +229,7 @@ function importGroup(turn: Turn, state: HigherLevelGroupState): void {
     ...newConversation(state.groupId, transfer.startedAt),
     title: transfer.title,
     members: accountsOf(group),
+    keyVersion: ownKeyVersion(group),
     state: 'member',
     position: Number(state.logPosition),
     readPosition: Number(state.logPosition),

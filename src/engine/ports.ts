@@ -70,13 +70,19 @@ export interface Submission {
   readonly commit: CommitRouting | undefined;
 }
 
+/**
+ * A message, a Welcome, or what the server itself puts into the emulation group's log: a device is cut
+ * off (`message` is a RemovalStatement), a new account key is bound (`message` is its AccountBinding).
+ */
+export type EntryKind = MessageKind | 'welcome' | 'begin-removal' | 'account-key';
+
 /** One step of the account's sequence (reading section 14), in acceptance order over all its groups. */
 export interface SequenceEntry {
   readonly sequence: number;
   readonly groupId: Uint8Array;
   /** Place in the group's log; 0 is the creation. A welcome has the place of the commit that made it. */
   readonly position: number;
-  readonly kind: MessageKind | 'welcome';
+  readonly kind: EntryKind;
   readonly epoch: number;
   readonly message: Uint8Array;
   /** Only on messages of the own account: other accounts never learn it. */
@@ -140,6 +146,16 @@ export interface DeliveryCalls {
     answer: { entries: readonly SequenceEntry[]; last: number; stock: number };
   };
   'fetch-group': { request: { groupId: Uint8Array }; answer: { groupInfo: Uint8Array; epoch: number; position: number } };
+  /**
+   * Reading section 12, Begin. Idempotent by device; `statement` is a RemovalStatement for it. A device may
+   * name itself.
+   */
+  'begin-removal': { request: { deviceId: DeviceId; statement: Uint8Array }; answer: object };
+  /** Compare-and-set on `keyVersion`; idempotent for the same key. `proof` is the new key's signature over AccountKeyTBS. */
+  'bind-account-key': {
+    request: { keyVersion: number; signatureKey: Uint8Array; proof: Uint8Array };
+    answer: { keyVersion: number; binding: Uint8Array };
+  };
   'put-blob': { request: { hash: Uint8Array; bytes: Uint8Array }; answer: object };
   'fetch-blob': { request: { hash: Uint8Array }; answer: { bytes: Uint8Array } };
   /** Public, by the mailbox's token; the first `request` makes the mailbox. */
@@ -172,6 +188,8 @@ export type ProblemType =
   | 'spent-key-package' // a Welcome names a KeyPackage that is used up or revoked
   | 'unannounced-key-package'
   | 'unknown-device'
+  | 'no-such-device' // the account has no such device to remove
+  | 'last-device' // without it nobody could act for the account
   | 'bad-signature'
   | 'clock-skew'
   | 'unknown-link'

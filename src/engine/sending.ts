@@ -10,6 +10,7 @@ import {
   type Proposal,
 } from '../mls/index.ts';
 import { deriveGroupCreationSecret, type Operation } from '../virtual-client/index.ts';
+import { signerIn } from './account-keys.ts';
 import { CONVERSATION_COMPONENT, encodeConversationProfile, encodeText, paddingFor, sealTitle } from './content.ts';
 import { EngineError, isNamed } from './errors.ts';
 import { decodeKeyPackage, isFresh, lifetimeFrom, secondsOf } from './key-package-messages.ts';
@@ -17,6 +18,7 @@ import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import { components, conversationExtensions } from './leaf-templates.ts';
 import type { CommitRouting, DeliveryAnswer, Fence, GenerationClaim, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
+import { isUnsafe } from './removal-state.ts';
 import type { ClaimedForAdd, Conversation, Hold, PendingSubmission, WorkItem } from './state.ts';
 import type { Turn } from './turn.ts';
 import { allocate, pathSecrets, prepareLeaf, sendingPorts } from './virtual-leaf.ts';
@@ -65,13 +67,16 @@ export function nextItem({ queue, hold, members }: Conversation, now: number): W
 }
 
 /**
- * RFC 9420 section 12.4: no application message while proposals of others wait for a commit; and after a
- * refused commit the server takes none of this epoch before a further one.
+ * RFC 9420 section 12.4: no application message while proposals of others wait for a commit; after a
+ * refused commit the server takes none of this epoch before a further one; and none goes through a leaf
+ * that a removed device knows (reading section 12.4).
  */
 function commitFirst(turn: Turn, id: string, item: WorkItem | undefined): WorkItem | undefined {
-  const { refusedCommit } = turn.conversation(id);
-  if (item?.kind !== 'text' || (turn.group(id).proposals.length === 0 && refusedCommit === undefined)) return item;
-  return { kind: 'renew', messageId: turn.random(16) };
+  if (item?.kind !== 'text') return item;
+  const conversation = turn.conversation(id);
+  const maySpeak = turn.group(id).proposals.length === 0 && conversation.refusedCommit === undefined;
+  if (maySpeak && !isUnsafe(turn.emulation(), conversation)) return item;
+  return conversation.queue.find(({ kind }) => kind === 'renew') ?? { kind: 'renew', messageId: turn.random(16) };
 }
 
 function makeSubmission(turn: Turn, id: string, item: WorkItem): Promise<Submission> {
@@ -117,7 +122,7 @@ async function makeText(turn: Turn, id: string, item: Extract<WorkItem, { kind: 
   const content = encodeText(item.text);
   const { guard, claim } = sendingPorts(turn, conversation);
   const { next, value, spent } = await protectApplication(GROUP_SUITE, group, content, {
-    signer: turn.account().signer,
+    signer: signerIn(turn, group),
     authenticatedData: new Uint8Array(),
     padding: paddingFor(content.length),
     guard,
@@ -185,11 +190,11 @@ async function makeCommit(turn: Turn, id: string, item: WorkItem, plan: CommitPl
   const { template, own } = prepareLeaf(turn, operation, GROUP_SUITE);
   const { guard, claim } = sendingPorts(turn, conversation);
   const { next, value, spent } = await commit(GROUP_SUITE, group, {
-    signer: turn.account().signer,
+    signer: signerIn(turn, group),
     proposals: plan.proposals,
     // Updates of others ride along; a proposal that changes who is in the group would need routing that only its maker can give.
     references: ({ proposal }) => proposal.proposalType === 'update',
-    path: { leaf: template, own },
+    path: { leaf: template, newSigner: turn.account().signer, own },
     wireFormat: 'private',
     authenticatedData: new Uint8Array(),
     guard,
@@ -300,7 +305,7 @@ export function fail(turn: Turn, id: string, item: WorkItem, problem: string): v
 }
 
 /** Burns the pending bytes and puts their item back in front. */
-function requeue(turn: Turn, id: string, pending: PendingSubmission): void {
+export function requeue(turn: Turn, id: string, pending: PendingSubmission): void {
   const conversation = turn.conversation(id);
   const burned = pending.submission.kind === 'application' ? [] : conversation.operations;
   turn.spend(burned.map(({ operationSecret }) => operationSecret));

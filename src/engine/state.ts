@@ -43,14 +43,20 @@ export interface DeviceState {
   readonly emulatorSigner: Secret<'signature_private_key'>;
 }
 
-export interface AccountState {
-  readonly accountId: AccountId;
-  readonly username: string;
+/** A signature key of the virtual client, as LeafNodes name it. */
+export interface SigningKey {
   readonly keyVersion: number;
-  /** AccountBinding component of the newest key (reading section 15). */
-  readonly binding: Uint8Array;
   readonly signatureKey: Uint8Array;
   readonly signer: Secret<'signature_private_key'>;
+}
+
+export interface AccountState extends SigningKey {
+  readonly accountId: AccountId;
+  readonly username: string;
+  /** AccountBinding component of the newest key (reading section 15). */
+  readonly binding: Uint8Array;
+  /** Keys before the newest that some leaf still names, newest first. */
+  readonly formerKeys: readonly SigningKey[];
   /** The authentication service's key, pinned when the account was made or linked. */
   readonly authenticationKey: Uint8Array;
 }
@@ -98,6 +104,30 @@ export interface EmulationState {
   readonly hold: { readonly position: number } | { readonly notBefore: number } | undefined;
   /** Device profiles still to be told to the siblings. */
   readonly announceDevices: readonly DeviceProfile[];
+  readonly removal: RemovalState;
+}
+
+/** Removals of devices and how far they are (reading section 12); what is left to do follows from it. */
+export interface RemovalState {
+  /** The person asked here for it, and the entry of the sequence that says so has not come. */
+  readonly asked: readonly { readonly deviceId: DeviceId; readonly name: string; readonly accepted: boolean }[];
+  /** Cut off by the server, and still in the emulation group. Devices where nobody asked wait until `othersFrom` (ms). */
+  readonly cutOff: readonly {
+    readonly deviceId: DeviceId;
+    readonly name: string;
+    readonly askedHere: boolean;
+    readonly othersFrom: number;
+  }[];
+  /** Names of those that are out; of interest until every conversation is renewed. */
+  readonly removed: readonly string[];
+  /** A Remove is in the log, and no new account key after it. */
+  readonly keyDue: boolean;
+  /** New account keys in the log that the server has not bound, oldest first. */
+  readonly told: readonly Omit<SigningKey, 'keyVersion'>[];
+  /** ms; no request to bind before. */
+  readonly bindAgainAt: number;
+  /** Emulation epoch made by the last Remove: through a leaf from before it no application message is sent. */
+  readonly floor: bigint;
 }
 
 export interface DeviceProfile {
@@ -107,7 +137,7 @@ export interface DeviceProfile {
 
 /** One message of ours on its way to the emulation group's log. */
 export interface PendingEmulationMessage {
-  readonly purpose: 'key-packages' | 'add-device' | 'device-profile' | 'renew';
+  readonly purpose: 'key-packages' | 'add-device' | 'device-profile' | 'renew' | 'remove-devices' | 'account-key';
   readonly submission: Submission;
   /** Of a commit: what applying it needs when it comes back. */
   readonly encryptionPrivateKey: Secret<'encryption_private_key'> | undefined;
@@ -177,6 +207,8 @@ export interface Conversation {
   /** Last processed position of the group's log; -1 before the first. */
   readonly position: number;
   readonly leaf: LiveLeaf | undefined;
+  /** `key_version` of that leaf's signature key; 0 before there is one. */
+  readonly keyVersion: number;
   /** Newest first; as long as the group's past epochs are kept. */
   readonly pastLeaves: readonly PastLeaf[];
   /** Own operations that were sent and have not come back (reading section 4, Retention). */

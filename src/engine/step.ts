@@ -30,6 +30,7 @@ import {
   startLink,
 } from './linking.ts';
 import { importState, prepareAddDevice } from './onboarding.ts';
+import { onBindAnswer, onRemovalAnswer, prepareAccountKey, prepareRemoveDevices, removeDevice } from './removal.ts';
 import { onSubmitAnswer, prepareNext } from './sending.ts';
 import { NeedGroups, type EngineState } from './state.ts';
 import { Turn, type StoredLine } from './turn.ts';
@@ -105,6 +106,8 @@ async function command(turn: Turn, asked: Command): Promise<CommandOutcome> {
       return confirmLink(turn, asked.yes);
     case 'closeLink':
       return closeLink(turn);
+    case 'removeDevice':
+      return removeDevice(turn, asked);
     case 'startConversation':
       return startConversation(turn, asked);
     case 'addMember':
@@ -140,6 +143,10 @@ async function prepare(turn: Turn, what: Preparation): Promise<void> {
       return prepareKeyPackages(turn);
     case 'device-profile':
       return prepareDeviceProfile(turn);
+    case 'remove-devices':
+      return prepareRemoveDevices(turn);
+    case 'account-key':
+      return prepareAccountKey(turn);
     case 'add-device': {
       const { link } = turn.state;
       if (link?.role === 'adder') await prepareAddDevice(turn, link);
@@ -185,6 +192,10 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
         learnNames(turn, named(input.request.accountIds, input.answer.outcome === 'done' ? input.answer.value.accounts : []));
       }
       return;
+    case 'begin-removal':
+      return onRemovalAnswer(turn, input.request, input.answer);
+    case 'bind-account-key':
+      return onBindAnswer(turn, input.answer);
     case 'put-link-slot':
       if (input.request.slot !== 'welcome') onLinkPut(turn, input.request.slot, input.answer);
       return;

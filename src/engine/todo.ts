@@ -5,9 +5,11 @@ import type { EngineCall, Preparation } from './input.ts';
 import { isOver, mailboxOf } from './linking.ts';
 import { canAddDevice } from './onboarding.ts';
 import type { DeliveryCalls, LinkSlot } from './ports.ts';
+import { removalMessage, removalRequests } from './removal.ts';
+import { isKeyPending, isRemoving, needsRenewal } from './removal-state.ts';
 import { isHeld, nextItem, pendingItems } from './sending.ts';
 import type { Conversation, EmulationState, EngineState, LinkState } from './state.ts';
-import { isBelowFloor, maySend } from './virtual-leaf.ts';
+import { maySend } from './virtual-leaf.ts';
 
 /**
  * What the state calls for now. It is read off the state alone, so after a crash the same things are
@@ -44,7 +46,8 @@ export function todosOf(state: EngineState, now: number): Todo[] {
   }
   const { emulation } = state;
   if (state.account === undefined || emulation === undefined) return todos;
-  todos.push(...emulationTodos(state, emulation, now), ...uploadTodos(state), ...contactTodos(state));
+  todos.push(...emulationTodos(state, emulation, now), ...removalRequests(state, emulation, now));
+  todos.push(...uploadTodos(state), ...contactTodos(state));
   // What a person wrote goes before what is renewed in the background.
   const byUrgency = [...state.conversations].sort(([, a], [, b]) => Number(hasText(b)) - Number(hasText(a)));
   for (const [id, conversation] of byUrgency) todos.push(...conversationTodos(state, emulation, id, conversation, now));
@@ -95,11 +98,13 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
   const { hold, position } = emulation;
   if (hold !== undefined && 'position' in hold && position <= hold.position) return [];
   if (hold !== undefined && 'notBefore' in hold && now < hold.notBefore) return [{ lane, do: 'wait', until: hold.notBefore }];
+  const removing = removalMessage(emulation, now);
+  if (removing !== undefined) return [removing];
   if (state.link?.role === 'adder' && state.link.step === 'adding' && canAddDevice(state)) {
     return [{ lane, do: 'prepare', what: { kind: 'add-device' } }];
   }
   if (emulation.announceDevices.length > 0) return [{ lane, do: 'prepare', what: { kind: 'device-profile' } }];
-  if (state.uploads === undefined && needsKeyPackages(emulation, state.stock, state.keyPackages.size)) {
+  if (state.uploads === undefined && !isRemoving(emulation) && needsKeyPackages(emulation, state.stock, state.keyPackages.size)) {
     return [{ lane, do: 'prepare', what: { kind: 'key-packages' } }];
   }
   return [];
@@ -129,6 +134,7 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   if (conversation.state === 'left' || conversation.state === 'out-of-step') return [];
   if (pending !== undefined) return [{ lane, do: 'send', call: 'submit', request: pending.submission, conversationId: id }];
   if (awaitingEcho.length >= MAX_AWAITING || awaitingEcho.some(({ submission }) => submission.kind !== 'application')) return [];
+  if (isKeyPending(emulation.removal)) return [];
   const item = nextItem(conversation, now);
   const group = state.groups.get(id);
   if (isHeld(conversation, group?.context.epoch, emulation.group.context.epoch)) return [];
@@ -139,7 +145,7 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   if (notBefore !== undefined && now < notBefore && (item === undefined || item.kind === 'add'))
     return [{ lane, do: 'wait', until: notBefore }];
   if (!maySend(emulation.epochs, conversation)) return [];
-  if (item === undefined) return renewalTodos(emulation, id, conversation, now);
+  if (item === undefined) return renewalTodos(state, emulation, id, conversation, now);
   if (item.kind === 'add' && conversation.claim?.keyPackages === undefined) {
     const { claim } = conversation;
     if (claim === undefined) return [{ lane, do: 'prepare', what: { kind: 'claim', conversationId: id } }];
@@ -154,10 +160,10 @@ function hasText(conversation: Conversation): boolean {
 }
 
 /** Reading sections 8 and 12.4: the device that raised the floor renews the leaf, the others if it does not come to it. */
-function renewalTodos(emulation: EmulationState, id: string, conversation: Conversation, now: number): Todo[] {
+function renewalTodos({ account }: EngineState, emulation: EmulationState, id: string, conversation: Conversation, now: number): Todo[] {
   const lane = `conversation/${id}`;
   const { floor, group } = emulation;
-  if (!isBelowFloor(emulation.epochs, floor.epoch, conversation)) return [];
+  if (account === undefined || !needsRenewal(account, emulation, conversation)) return [];
   if (floor.by !== group.ownLeaf && now < floor.othersFrom) return [{ lane, do: 'wait', until: floor.othersFrom }];
   return [{ lane, do: 'prepare', what: { kind: 'renewal', conversationId: id } }];
 }

@@ -1,7 +1,10 @@
 import { equal, toHex } from '../bytes/index.ts';
+import { memberLeaves } from '../mls/index.ts';
+import { deviceIdOf } from './leaf-check.ts';
 import { encodeLinkCode, shortNumberOf } from './link-code.ts';
 import { transcriptOf } from './linking.ts';
 import { EMULATION_SUITE } from './protocol.ts';
+import { removalProgress } from './removal-state.ts';
 import { pendingItems } from './sending.ts';
 import type { Conversation, EngineState, LinkState, StoredMessage, WorkItem } from './state.ts';
 import type {
@@ -25,6 +28,7 @@ export function viewOf(state: EngineState, connection: ConnectionView): StateVie
     phase: phaseOf(state),
     account: accountView(state),
     devices: deviceViews(state),
+    removal: removalProgress(state),
     conversations: [...state.conversations]
       .map(([id, conversation]) => conversationView(state, id, conversation))
       .sort((a, b) => activityOf(state, b) - activityOf(state, a)),
@@ -48,12 +52,19 @@ function accountView({ account, creating, device }: EngineState): AccountView | 
 }
 
 function deviceViews({ emulation }: EngineState): DeviceView[] {
-  const roster = emulation?.epochs.get(emulation.currentEpochId)?.roster ?? [];
-  return roster.map(({ emulatorLeaf, signatureKey }) => ({
-    emulatorLeaf,
-    name: emulation?.deviceNames.get(toHex(signatureKey)) ?? '',
-    own: emulatorLeaf === emulation?.group.ownLeaf,
-  }));
+  if (emulation === undefined) return [];
+  const { group, deviceNames, removal } = emulation;
+  const leaving = new Set([...removal.asked, ...removal.cutOff].map(({ deviceId }) => toHex(deviceId)));
+  return memberLeaves(group).map(({ leafIndex, leaf }) => {
+    const deviceId = toHex(deviceIdOf(leaf));
+    return {
+      emulatorLeaf: leafIndex,
+      deviceId,
+      name: deviceNames.get(toHex(leaf.signaturePublicKey)) ?? '',
+      own: leafIndex === group.ownLeaf,
+      beingRemoved: leaving.has(deviceId),
+    };
+  });
 }
 
 function activityOf(state: EngineState, { conversationId }: ConversationView): number {
@@ -186,6 +197,8 @@ function sentenceOf({ kind, text }: NoticeView): string {
   switch (kind) {
     case 'device-linked':
       return text === '' ? 'A device was linked to your account.' : `“${text}” was linked to your account.`;
+    case 'device-removed':
+      return text === '' ? 'A device was removed from your account.' : `“${text}” was removed from your account.`;
     case 'cloned-device':
       return `A message in ${where} was sent with this device's keys, but not by this device. Somebody may hold a copy of it: unlink this device and link it anew.`;
     case 'unknown-device':

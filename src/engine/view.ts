@@ -19,8 +19,11 @@ export interface AccountView {
 
 export interface DeviceView {
   readonly emulatorLeaf: number;
+  readonly deviceId: string;
   readonly name: string;
   readonly own: boolean;
+  /** The server refuses it already, or is about to. */
+  readonly beingRemoved: boolean;
 }
 
 export interface MemberView {
@@ -104,10 +107,20 @@ export type LinkProblem =
   | 'unreachable'
   | 'own-code';
 
+/** Devices that are being removed: shown until no conversation can be read with what they hold. */
+export interface RemovalView {
+  readonly names: readonly string[];
+  readonly step: 'cutting-off' | 'removing' | 'new-key' | 'renewing';
+  /** Conversations renewed. */
+  readonly done: number;
+  readonly total: number;
+}
+
 export interface StateView {
   readonly phase: Phase;
   readonly account: AccountView | undefined;
   readonly devices: readonly DeviceView[];
+  readonly removal: RemovalView | undefined;
   /** Newest activity first. */
   readonly conversations: readonly ConversationView[];
   readonly link: LinkView | undefined;
@@ -126,7 +139,7 @@ export interface ConnectionView {
 
 export interface NoticeView {
   readonly noticeId: string;
-  readonly kind: 'device-linked' | 'cloned-device' | 'unknown-device' | 'refused-message' | 'request-failed';
+  readonly kind: 'device-linked' | 'device-removed' | 'cloned-device' | 'unknown-device' | 'refused-message' | 'request-failed';
   readonly text: string;
   readonly at: number;
 }

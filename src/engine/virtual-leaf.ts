@@ -144,12 +144,6 @@ export function maySend(epochs: ReadonlyMap<string, EmulationEpoch>, conversatio
   return epoch?.ownEmulatorLeaf !== undefined;
 }
 
-/** Whether the conversation's leaf names an emulation epoch below the floor (reading section 12.4). */
-export function isBelowFloor(epochs: ReadonlyMap<string, EmulationEpoch>, floor: bigint, conversation: Conversation): boolean {
-  const epoch = conversation.leaf && epochs.get(toHex(conversation.leaf.epochId));
-  return epoch !== undefined && epoch.epoch < floor;
-}
-
 export function currentEpoch(turn: Turn): EmulationEpoch {
   const epoch = epochOf(turn, turn.emulation().currentEpochId);
   if (epoch === undefined) throw new EngineError('not-ready');

@@ -22,6 +22,8 @@ const TROUBLES: Readonly<Record<Trouble, string>> = {
   'code-unknown': 'This link code has expired or was used before. Make a new one on the new device.',
   'code-tampered': 'This link code does not fit what the server holds. Make a new one on the new device.',
   'link-in-progress': 'A device is being linked already. Finish or cancel that first.',
+  'unknown-device': 'This device is not one of yours any more.',
+  'last-device': 'This is your only device: without it nobody could use the account any more.',
   'no-link': 'There is no linking under way any more.',
   'storage-failed': 'The browser could not store this. Free some space on the device, then try again.',
   internal: 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',

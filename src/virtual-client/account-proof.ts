@@ -35,3 +35,26 @@ export function accountProofContent(fields: AccountProofFields): Uint8Array {
       .opaque(fields.emulationGroupId),
   );
 }
+
+const ACCOUNT_KEY_LABEL = 'Chorus account key';
+
+/**
+ * What an account's new signature key signs (bare Ed25519) to be bound in place of the key of `keyVersion`:
+ * ```
+ * struct {
+ *   opaque label<V> = "Chorus account key";
+ *   opaque account_id<V>;
+ *   uint32 key_version;    // of the key that it replaces
+ *   opaque signature_key<V>;
+ * } AccountKeyTBS;
+ * ```
+ */
+export function accountKeyContent(fields: {
+  readonly accountId: Uint8Array;
+  readonly keyVersion: number;
+  readonly signatureKey: Uint8Array;
+}): Uint8Array {
+  return encode((writer) =>
+    writer.opaque(utf8(ACCOUNT_KEY_LABEL)).opaque(fields.accountId).uint32(fields.keyVersion).opaque(fields.signatureKey),
+  );
+}

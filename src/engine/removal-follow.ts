@@ -1,0 +1,120 @@
+import { ed25519 } from '@noble/curves/ed25519.js';
+import { equal, toHex } from '../bytes/index.ts';
+import type { LeafNode, OpenedApplication } from '../mls/index.ts';
+import { decodeResyncMessage } from '../virtual-client/emulation-message.ts';
+import { decodeAccountBinding, verifyAccountBinding } from '../virtual-client/index.ts';
+import { decodeRemovalStatement, removalContent } from '../virtual-client/removal-statement.ts';
+import { EngineError } from './errors.ts';
+import { deviceIdOf } from './leaf-check.ts';
+import { dropPending } from './pending-emulation.ts';
+import type { SequenceEntry } from './ports.ts';
+import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
+import { forgetFinished, membersOf, updateRemoval } from './removal-members.ts';
+import { isUnsafe } from './removal-state.ts';
+import { requeue } from './sending.ts';
+import type { Turn } from './turn.ts';
+
+/** What the log says of a removal; every device of the account reads it alike. */
+
+/** A sibling waits this long and up to as much again before it takes over, ms. */
+const OTHERS_AFTER = 20_000;
+/**
+ * Begin, at its place in the sequence: whatever KeyPackages there are, are revoked, and what the server
+ * refuses from here on is given up. @throws EngineError when no device of the account has asked for it
+ */
+export function followBegin(turn: Turn, entry: SequenceEntry): void {
+  const statement = decodeRemovalStatement(entry.message);
+  const emulation = turn.emulation();
+  const members = membersOf(emulation);
+  const { deviceId, signatureKey, signature } = statement;
+  const isMember = members.some((member) => equal(member.signatureKey, signatureKey));
+  if (!isMember || !ed25519.verify(signature, removalContent(emulation.groupId, deviceId), signatureKey)) {
+    throw new EngineError('bad-removal');
+  }
+  revokeKeyPackages(turn);
+  const { pending } = emulation;
+  if (pending?.purpose === 'key-packages' || pending?.purpose === 'add-device') dropPending(turn, pending);
+  if (equal(deviceId, turn.device().deviceId)) turn.update({ unlinked: true });
+  forgetFinished(turn);
+  const { removal } = turn.emulation();
+  const askedHere = equal(signatureKey, turn.device().emulatorSignatureKey);
+  const asked = removal.asked.filter((other) => !equal(other.deviceId, deviceId));
+  const member = members.find((candidate) => equal(candidate.deviceId, deviceId));
+  const isNew = member !== undefined && !removal.cutOff.some((other) => equal(other.deviceId, deviceId));
+  const cutOff = isNew ? [...removal.cutOff, { deviceId, name: member.name, askedHere, othersFrom: othersFrom(turn) }] : removal.cutOff;
+  updateRemoval(turn, { asked, cutOff });
+}
+
+/** A commit of the emulation group that removed `removed` was followed; `epoch` is the one that it made. */
+export function afterRemove(turn: Turn, removed: readonly LeafNode[], epoch: bigint): void {
+  const emulation = turn.emulation();
+  const { removal, deviceNames } = emulation;
+  const gone = removed.map((leaf) => toHex(deviceIdOf(leaf)));
+  const names = removed.map((leaf) => deviceNames.get(toHex(leaf.signaturePublicKey)) ?? '');
+  const stays = ({ deviceId }: { readonly deviceId: Uint8Array }): boolean => !gone.includes(toHex(deviceId));
+  revokeKeyPackages(turn);
+  updateRemoval(turn, {
+    asked: removal.asked.filter(stays),
+    cutOff: removal.cutOff.filter(stays),
+    removed: [...removal.removed, ...names],
+    keyDue: true,
+    floor: epoch,
+  });
+  for (const name of names) turn.notice('device-removed', name);
+  for (const [id, conversation] of turn.state.conversations) {
+    const { pending } = conversation;
+    if (pending?.submission.kind === 'application' && isUnsafe(turn.emulation(), conversation)) requeue(turn, id, pending);
+  }
+}
+
+/** The first after the Remove wins. */
+export function followResync(turn: Turn, opened: OpenedApplication): void {
+  const { group, removal } = turn.emulation();
+  const key = decodeResyncMessage(opened.applicationData);
+  opened.applicationData.fill(0);
+  if (!removal.keyDue || opened.epoch !== group.context.epoch) {
+    key.wipe();
+    return;
+  }
+  const { publicKey, privateKey } = GROUP_SUITE.signatureKeyPair(key.reveal().slice());
+  turn.spend([key]);
+  updateRemoval(turn, { keyDue: false, told: [...removal.told, { signatureKey: publicKey, signer: privateKey }], bindAgainAt: 0 });
+}
+
+/** The server has bound a key that a device of the account told. @throws EngineError, VirtualClientError 'binding-...' */
+export async function followAccountKey(turn: Turn, entry: SequenceEntry): Promise<void> {
+  const binding = decodeAccountBinding(entry.message);
+  const account = turn.account();
+  const { told } = turn.emulation().removal;
+  const index = told.findIndex(({ signatureKey }) => equal(signatureKey, binding.signatureKey));
+  const key = told[index];
+  if (key === undefined) throw new EngineError('unknown-signing-key');
+  if (binding.keyVersion <= account.keyVersion) throw new EngineError('stale-key-version');
+  await verifyAccountBinding(EMULATION_PROTOCOL, GROUP_SUITE, account.authenticationKey, binding, {
+    accountId: account.accountId,
+    signatureKey: key.signatureKey,
+    replacedKeyVersion: account.keyVersion,
+  });
+  const { keyVersion, signatureKey, signer, formerKeys } = account;
+  turn.spend(told.slice(0, index).map((passedOver) => passedOver.signer));
+  updateRemoval(turn, { told: told.slice(index + 1), bindAgainAt: 0 });
+  turn.update({
+    account: {
+      ...account,
+      ...key,
+      keyVersion: binding.keyVersion,
+      binding: entry.message,
+      formerKeys: [{ keyVersion, signatureKey, signer }, ...formerKeys],
+    },
+  });
+}
+
+function revokeKeyPackages(turn: Turn): void {
+  turn.spend([...turn.state.keyPackages.values()].map(({ operation }) => operation.operationSecret));
+  turn.update({ keyPackages: new Map(), uploads: undefined });
+}
+
+function othersFrom(turn: Turn): number {
+  const [a, b] = turn.random(2);
+  return turn.now + OTHERS_AFTER + Math.floor(((a! * 256 + b!) / 65_536) * OTHERS_AFTER);
+}
