@@ -24,6 +24,7 @@ const text = v.pipe(v.string(), v.maxLength(MAX_TEXT));
 /** Group IDs have up to 64 bytes. */
 const conversationId = v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2}){1,64}$/));
 const accountId = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/));
+const deviceId = accountId;
 /** The worker's own names, which a tab only repeats. */
 const key = v.pipe(v.string(), v.minLength(1), v.maxLength(256));
 const position = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -41,6 +42,7 @@ const REQUESTS = {
   acceptLinkCode: v.strictObject({ code: line }),
   confirmLink: v.strictObject({ yes: v.boolean() }),
   closeLink: nothing,
+  removeDevice: v.strictObject({ deviceId }),
   startConversation: v.strictObject({ usernames: v.pipe(v.array(line), v.maxLength(MAX_USERNAMES)), title: line }),
   addMember: v.strictObject({ conversationId, username: line }),
   removeMember: v.strictObject({ conversationId, accountId }),

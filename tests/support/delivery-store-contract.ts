@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe } from 'vitest';
 import { logContract } from './delivery-store-contract-logs.ts';
 import { mailboxContract } from './delivery-store-contract-mailboxes.ts';
+import { removalContract } from './delivery-store-contract-removals.ts';
 import { type StoreAdapter, StoreWorld } from './delivery-store-world.ts';
 
 /** What every adapter of DeliveryStore must do. */
@@ -12,5 +13,6 @@ export function deliveryStoreContract(adapter: StoreAdapter): void {
 
     logContract(world);
     mailboxContract(world);
+    removalContract(world);
   });
 }

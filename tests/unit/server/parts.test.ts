@@ -77,10 +77,22 @@ describe('the SQLite file', () => {
     database.close();
   });
 
-  it('ties no entry of a log to a device', () => {
+  it('of version 1 gets the tables that it lacks', async () => {
+    const path = join(folder, 'chorus.sqlite');
+    await openSqliteStore(path).close();
+    const database = new Database(path);
+    database.exec('DROP TABLE removals');
+    database.pragma('user_version = 1');
+    database.close();
+    const migrated = openDatabase(path);
+    expect(migrated.prepare('SELECT count(*) AS count FROM removals').get()).toEqual({ count: 0 });
+    migrated.close();
+  });
+
+  it('ties no message of a log to a device', () => {
     const database = openDatabase(join(folder, 'chorus.sqlite'));
     const tables = database.prepare<[], { name: string; sql: string }>("SELECT name, sql FROM sqlite_schema WHERE type = 'table'").all();
-    expect(tables.filter(({ sql }) => sql.includes('device')).map(({ name }) => name)).toEqual(['devices']);
+    expect(tables.filter(({ sql }) => sql.includes('device')).map(({ name }) => name)).toEqual(['devices', 'removals']);
     database.close();
   });
 });

@@ -3,8 +3,9 @@ import { RATES } from '../../../server/limits.ts';
 import { signEd25519 } from '../../../server/ed25519.ts';
 import { CLOCK_WINDOW } from '../../../src/delivery/device-proof.ts';
 import { PROBLEM_STATUS } from '../../../src/delivery/frames.ts';
-import type { ProblemType } from '../../../src/engine/ports.ts';
+import type { DeliveryCalls, ProblemType } from '../../../src/engine/ports.ts';
 import { accountProofContent } from '../../../src/virtual-client/account-proof.ts';
+import { encodeRemovalStatement } from '../../../src/virtual-client/removal-statement.ts';
 import {
   accountRequest,
   type DeliveryWorld,
@@ -18,6 +19,11 @@ import { privateMessage, welcome } from '../../support/mls-headers.ts';
 import { application, commit, creation, emulationCommit, linking, randomBytes } from '../../support/submissions.ts';
 
 const BASE = 'https://chorus.test';
+
+/** The server keeps the signature for the siblings, and cannot judge it. */
+function removalOf({ proof: { deviceId } }: TestDevice): DeliveryCalls['begin-removal']['request'] {
+  return { deviceId, statement: encodeRemovalStatement({ deviceId, signatureKey: randomBytes(32), signature: randomBytes(64) }) };
+}
 
 /** Each case provokes its problem through the real client; the record's type makes a new problem need a case. */
 const cases: Readonly<Record<Exclude<ProblemType, 'clock-skew'>, (a: Person, b: Person, world: DeliveryWorld) => Promise<string>>> = {
@@ -67,6 +73,8 @@ const cases: Readonly<Record<Exclude<ProblemType, 'clock-skew'>, (a: Person, b: 
   'unannounced-key-package': (a) =>
     a.device.refused('upload-key-packages', { keyPackages: [{ keyPackageRef: randomBytes(32), keyPackage: randomBytes(50) }] }),
   'unknown-device': (_a, _b, world) => newDevice(BASE, world.fetch, () => world.clock).refused('fetch-sequence', { after: 0, limit: 1 }),
+  'no-such-device': (a, b) => a.device.refused('begin-removal', removalOf(b.device)),
+  'last-device': (a) => a.device.refused('begin-removal', removalOf(a.device)),
   'bad-signature': (a) =>
     new TestDevice(a.device.client, { ...a.device.proof, deviceKeySeed: randomBytes(32) }).refused('fetch-sequence', {
       after: 0,
