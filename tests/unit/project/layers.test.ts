@@ -24,6 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/engine/ports.ts',
     'src/virtual-client/account-binding.ts',
     'src/virtual-client/account-proof.ts',
+    'src/virtual-client/removal-statement.ts',
     'src/virtual-client/revisions/draft-00.ts',
   ],
 };
