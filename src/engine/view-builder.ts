@@ -4,7 +4,7 @@ import { deviceIdOf } from './leaf-check.ts';
 import { encodeLinkCode, shortNumberOf } from './link-code.ts';
 import { transcriptOf } from './linking.ts';
 import { EMULATION_SUITE } from './protocol.ts';
-import { removalProgress } from './removal-state.ts';
+import { isUnsafe, removalProgress } from './removal-state.ts';
 import { pendingItems } from './sending.ts';
 import type { Conversation, EngineState, LinkState, StoredMessage, WorkItem } from './state.ts';
 import type {
@@ -92,7 +92,8 @@ function conversationView(state: EngineState, conversationId: string, conversati
 
 function stateOf({ emulation }: EngineState, conversation: Conversation): ConversationState {
   if (conversation.state !== 'member') return conversation.state;
-  return emulation !== undefined && maySend(emulation.epochs, conversation) ? 'ready' : 'renewing';
+  if (emulation === undefined || !maySend(emulation.epochs, conversation)) return 'renewing';
+  return isUnsafe(emulation, conversation) ? 'renewing' : 'ready';
 }
 
 function changeOf(item: WorkItem): string[] {

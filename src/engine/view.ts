@@ -36,7 +36,7 @@ export interface MemberView {
 export type ConversationState =
   | 'creating' // being set up at the server
   | 'ready'
-  | 'renewing' // this device waits for the leaf's renewal before it can send here
+  | 'renewing' // what is written waits for the leaf's renewal
   | 'left' // we were removed, or left
   | 'out-of-step'; // this device cannot follow the group any more
 

@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createDeliveryClient } from '../../../src/delivery/index.ts';
 import type { DeliveryCall, DeliveryCalls, SequenceEntry, StorePort } from '../../../src/engine/ports.ts';
+import { signingKeysOf } from '../../../src/engine/account-keys.ts';
 import { decodeGroupRecords, decodeState } from '../../../src/engine/records.ts';
+import { needsRenewal } from '../../../src/engine/removal-state.ts';
 import type { EngineState } from '../../../src/engine/state.ts';
 import { step, type StepResult } from '../../../src/engine/step.ts';
 import type { StateView } from '../../../src/engine/view.ts';
@@ -253,6 +255,42 @@ describe('a removal', () => {
       await laptop.send(id, 'after');
       expect(await ben.texts(id, 2)).toEqual(['before', 'after']);
       expect((await stolen(store.port)).account!.keyVersion).toBe(2);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'keeps the key before it as long as a leaf names it, and speaks through no such leaf',
+    async () => {
+      const store = new MortalStore();
+      const laptop = new TestDevice(world.url, store.port);
+      extra.push(laptop);
+      await laptop.do({ command: 'createAccount', username: 'anna', deviceName: 'laptop' });
+      const ben = await world.person('ben');
+      const id = await laptop.startConversation(['ben']);
+      const phone = await world.link(laptop, 'phone');
+      await phone.conversation(id, ({ state }) => state === 'ready');
+      const seen: Promise<EngineState>[] = [];
+      store.onWrite = () => void seen.push(stolen(store.port));
+      await remove(laptop, 'phone');
+      await finished(laptop, 1);
+      store.onWrite = () => undefined;
+      const states = await Promise.all(seen);
+      const between = states.find((state) => state.account?.keyVersion === 2 && state.conversations.get(id)?.keyVersion === 1);
+      const { account, emulation, conversations } = between!;
+      expect(signingKeysOf(account!).map(({ keyVersion }) => keyVersion)).toEqual([2, 1]);
+      expect(needsRenewal(account!, emulation!, conversations.get(id)!)).toBe(true);
+      const asked = await step(
+        { ...between!, conversations: new Map([[id, { ...conversations.get(id)!, pending: undefined, queue: [] }]]) },
+        { type: 'command', command: { command: 'send', conversationId: id, messageId: randomBytes(16), text: 'not through this leaf' } },
+        given(),
+      );
+      const made = await step(asked.state, { type: 'prepare', what: { kind: 'message', conversationId: id } }, given());
+      expect(made.state.conversations.get(id)!.pending?.submission.kind).toBe('commit');
+      expect(made.state.conversations.get(id)!.queue.map(({ kind }) => kind)).toEqual(['text']);
+      const last = await stolen(store.port);
+      expect(signingKeysOf(last.account!).map(({ keyVersion }) => keyVersion)).toEqual([2]);
+      expect(last.conversations.get(id)!.keyVersion).toBe(2);
     },
     TIMEOUT,
   );
