@@ -126,6 +126,17 @@ describe('after a device is removed', () => {
       expect(now.keyPackages.size).toBeGreaterThan(0);
       for (const ref of thief.keyPackages.keys()) expect(now.keyPackages.has(ref)).toBe(false);
 
+      // What it still can make is refused from it, and too late from anybody who passes it on.
+      const wish = { command: 'removeMember', conversationId: group, accountId: (await ben.runtime.state()).account!.accountId } as const;
+      const asked = await step({ ...thief, unlinked: false }, { type: 'command', command: wish }, given());
+      const made = await step(asked.state, { type: 'prepare', what: { kind: 'message', conversationId: group } }, given());
+      const { submission } = made.state.conversations.get(group)!.pending!;
+      expect(submission.kind).toBe('commit');
+      expect(await ask(thief, 'submit', submission)).toMatchObject({ outcome: 'refused', problem: { type: 'unknown-device' } });
+      for (const accomplice of [await stolen(ben.store), await stolen(laptop.store)]) {
+        expect(await ask(accomplice, 'submit', submission)).toMatchObject({ outcome: 'refused', problem: { type: 'stale-epoch' } });
+      }
+
       for (const [call, request] of [
         ['fetch-sequence', { after: 0, limit: 1 }],
         ['fetch-group', { groupId: thief.emulation!.groupId }],
@@ -266,7 +277,7 @@ describe('a removal', () => {
       const laptop = new TestDevice(world.url, store.port);
       extra.push(laptop);
       await laptop.do({ command: 'createAccount', username: 'anna', deviceName: 'laptop' });
-      const ben = await world.person('ben');
+      await world.person('ben');
       const id = await laptop.startConversation(['ben']);
       const phone = await world.link(laptop, 'phone');
       await phone.conversation(id, ({ state }) => state === 'ready');
