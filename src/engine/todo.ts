@@ -115,12 +115,27 @@ function uploadTodos({ uploads, keyPackages, emulation }: EngineState): Todo[] {
 
 function contactTodos({ conversations, contacts }: EngineState): Todo[] {
   const unknown = new Map<string, Uint8Array>();
-  for (const { members } of conversations.values()) {
-    for (const accountId of members) if (!contacts.has(toHex(accountId))) unknown.set(toHex(accountId), accountId);
-  }
+  for (const { members } of conversations.values()) for (const [id, accountId] of strangers(members, contacts)) unknown.set(id, accountId);
   if (unknown.size === 0) return [];
   const request = { accountIds: [...unknown.values()].slice(0, MAX_DESCRIBED) };
   return [{ lane: 'contacts', do: 'send', call: 'describe-accounts', request, conversationId: undefined }];
+}
+
+type Strangers = ReadonlyMap<string, Uint8Array>;
+
+/** By the two immutable parts of the state that it is read off: the state is asked after every step, and they seldom change. */
+const strangersOf = new WeakMap<EngineState['contacts'], WeakMap<Conversation['members'], Strangers>>();
+
+/** Members whose usernames are not known. */
+function strangers(members: Conversation['members'], contacts: EngineState['contacts']): Strangers {
+  const byMembers = strangersOf.get(contacts) ?? new WeakMap<Conversation['members'], Strangers>();
+  strangersOf.set(contacts, byMembers);
+  const kept = byMembers.get(members);
+  if (kept !== undefined) return kept;
+  const named = members.map((accountId): [string, Uint8Array] => [toHex(accountId), accountId]);
+  const found = new Map(named.filter(([id]) => !contacts.has(id)));
+  byMembers.set(members, found);
+  return found;
 }
 
 function conversationTodos(state: EngineState, emulation: EmulationState, id: string, conversation: Conversation, now: number): Todo[] {
