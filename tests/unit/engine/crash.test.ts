@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { StorePort } from '../../../src/engine/ports.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
 let world: EngineWorld;
