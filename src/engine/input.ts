@@ -25,7 +25,7 @@ export type Preparation =
   | { readonly kind: 'uploads-used' };
 
 /** Requests whose answers change the state. */
-export type EngineCall = Exclude<DeliveryCall, 'find-account' | 'fetch-sequence' | 'fetch-group' | 'put-blob' | 'fetch-blob'>;
+export type EngineCall = Exclude<DeliveryCall, 'find-account' | 'fetch-sequence' | 'fetch-group'>;
 
 /** One request with its answer. */
 export type AnswerInput = {

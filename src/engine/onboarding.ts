@@ -1,4 +1,4 @@
-import { equal, toHex } from '../bytes/index.ts';
+import { equal, fromHex, toHex } from '../bytes/index.ts';
 import {
   decodeGroupTransfer,
   encodeGroupTransfer,
@@ -15,7 +15,7 @@ import {
   encodeGuardKey,
   encodeNewEmulatorClientState,
   verifyAccountBinding,
-  type HigherLevelGroupState,
+  type RandomSource,
 } from '../virtual-client/index.ts';
 import { enterEmulationEpoch } from './emulation-epochs.ts';
 import { prepareCommit } from './emulation-group.ts';
@@ -28,6 +28,7 @@ import { decodeLinkAnswer } from './link-code.ts';
 import { mailboxOf, requestOf, withoutKeys } from './linking.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import { decodeRecord, encodeRecord } from './record-codec.ts';
+import { INLINE_BUDGET, isReference, withReferences, wholeGroup, type WholeGroup } from './state-transfer.ts';
 import { NeedGroups, type AdderLink, type Conversation, type EngineState, type NewDeviceLink } from './state.ts';
 import type { Turn } from './turn.ts';
 
@@ -71,7 +72,11 @@ export async function prepareAddDevice(turn: Turn, link: AdderLink): Promise<voi
   turn.updateEmulation({
     deviceNames: new Map(emulation.deviceNames).set(toHex(keyPackage.leafNode.signaturePublicKey), request.deviceName),
   });
-  const state = exportState(turn.state);
+  const { state, blobs } = exportState(turn.state, INLINE_BUDGET, turn.random);
+  turn.update({
+    link: { ...link, blobs: [...blobs].map(([hash, { length }]) => ({ hash: fromHex(hash), length })) },
+    linkBlobs: blobs,
+  });
   await prepareCommit(turn, {
     purpose: 'add-device',
     proposals: [{ proposalType: 'add', add: { keyPackage } }],
@@ -89,7 +94,11 @@ export async function prepareAddDevice(turn: Turn, link: AdderLink): Promise<voi
 }
 
 /** @throws NeedGroups when a conversation's MLS state is not in memory */
-function exportState(state: EngineState): Uint8Array {
+function exportState(
+  state: EngineState,
+  budget: number,
+  random: RandomSource,
+): { state: Uint8Array; blobs: ReadonlyMap<string, Uint8Array> } {
   const { account, emulation } = state;
   if (account === undefined || emulation === undefined) throw new EngineError('not-ready');
   const members = [...state.conversations].filter(([, conversation]) => conversation.state === 'member');
@@ -106,17 +115,24 @@ function exportState(state: EngineState): Uint8Array {
     contacts: state.contacts,
     announcedAt: new Map([...state.keyPackages].map(([ref, { announcedAt }]) => [ref, announcedAt])),
   };
-  return encodeNewEmulatorClientState({
+  const { groups, blobs } = withReferences(
+    members.map(([id, conversation]) => exportGroup(conversation, state.groups.get(id)!)),
+    budget,
+    random,
+  );
+  const encoded = encodeNewEmulatorClientState({
     sequence: BigInt(state.cursor.sequence),
     signingKeys: [{ keyVersion: account.keyVersion, signaturePrivateKey: account.signer }],
     activeKeyPackages: [...state.keyPackages.values()],
     pastEmulationEpochs: [...emulation.epochs.values()],
-    higherLevelGroups: members.map(([id, conversation]) => exportGroup(conversation, state.groups.get(id)!)),
+    higherLevelGroups: groups,
     applicationData: encodeRecord(application),
   });
+  for (const group of groups) if (isReference(group)) group.blobKey.wipe();
+  return { state: encoded, blobs };
 }
 
-function exportGroup(conversation: Conversation, group: GroupState): HigherLevelGroupState {
+function exportGroup(conversation: Conversation, group: GroupState): WholeGroup {
   if (conversation.leaf === undefined) throw new EngineError('not-ready');
   const transfer: GroupTransfer = {
     group: encodeGroupTransfer(group),
@@ -155,6 +171,18 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
   if (component === undefined) throw new EngineError('bad-onboarding-state');
   const told = decodeNewEmulatorClientState(EMULATION_PROTOCOL, component);
   component.fill(0);
+  const references = told.higherLevelGroups.filter(isReference);
+  if (references.some(({ blobHash }) => !turn.state.linkBlobs.has(toHex(blobHash)))) {
+    const blobs = references.map(({ blobHash, blobLength }) => ({ hash: blobHash, length: Number(blobLength) }));
+    turn.spend([...told.signingKeys.map(({ signaturePrivateKey }) => signaturePrivateKey), ...references.map(({ blobKey }) => blobKey)]);
+    turn.update({ link: { ...link, welcome, blobs } });
+    return;
+  }
+  const groups = told.higherLevelGroups.map((group) => wholeGroup(group, turn.state.linkBlobs));
+  turn.spend(references.map(({ blobKey }) => blobKey));
+  const brought = new Set(told.pastEmulationEpochs.map((past) => toHex(past.epochId)));
+  const named = groups.flatMap(({ leaf, pendingOperations }) => [leaf.epochId, ...pendingOperations.map((operation) => operation.epochId)]);
+  if (named.some((epoch) => !brought.has(toHex(epoch)))) throw new EngineError('bad-onboarding-state');
   const application = decodeRecord<ApplicationData>(told.applicationData);
   const binding = decodeAccountBinding(application.binding);
   const [key, ...others] = told.signingKeys;
@@ -205,12 +233,12 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
       }),
     ),
     link: { ...withoutKeys(turn, link), step: 'done', toPut: [], toDelete: true },
+    linkBlobs: new Map(),
   });
-  for (const transferred of told.higherLevelGroups) importGroup(turn, transferred);
+  for (const transferred of groups) importGroup(turn, transferred);
 }
 
-function importGroup(turn: Turn, state: HigherLevelGroupState): void {
-  if (state.type !== 'state_transfer') throw new EngineError('bad-onboarding-state');
+function importGroup(turn: Turn, state: WholeGroup): void {
   const transfer = decodeRecord<GroupTransfer>(state.groupState);
   const group = decodeGroupTransfer(transfer.group);
   if (!equal(group.context.groupId, state.groupId)) throw new EngineError('bad-onboarding-state');

@@ -23,6 +23,7 @@ import type { StoredLine } from './turn.ts';
  * than before, so a step costs what it changed and not what there is.
  *
  *     device, creating, account, cursor, link, uploads, contacts, notices, unlinked
+ *     link-blob/<hash>           one per sealed conversation on its way to a new device; loaded with link
  *     emulation/state            position, floor, names
  *     emulation/pending          the message that is on its way
  *     emulation/group/...        the emulation group's MLS state
@@ -36,6 +37,7 @@ import type { StoredLine } from './turn.ts';
  */
 const SINGLE = ['device', 'creating', 'account', 'cursor', 'link', 'uploads', 'stock', 'contacts', 'notices', 'unlinked'] as const;
 
+const LINK_BLOB = 'link-blob/';
 const EMULATION_STATE = 'emulation/state';
 const EMULATION_PENDING = 'emulation/pending';
 const EMULATION_GROUP = 'emulation/group/';
@@ -65,6 +67,7 @@ export function changesBetween(previous: EngineState, next: EngineState, lines: 
   const changes = { puts: new Map<string, Uint8Array>(), deletes: [] as string[] };
   for (const key of SINGLE) put(changes, key, previous[key], next[key]);
   putEmulation(changes, previous.emulation, next.emulation);
+  putAll(changes, LINK_BLOB, previous.linkBlobs, next.linkBlobs, (blob) => encodeRecord(blob));
   putAll(changes, KEY_PACKAGE, previous.keyPackages, next.keyPackages, (keyPackage) => encodeRecord(keyPackage));
   putConversations(changes, previous.conversations, next.conversations);
   for (const [id, group] of next.groups) putGroup(changes, groupPrefix(id), previous.groups.get(id), group);
@@ -218,6 +221,7 @@ export function decodeState(records: ReadonlyMap<string, Uint8Array>): EngineSta
     ...EMPTY_STATE,
     ...single,
     emulation: decodeEmulation(records),
+    linkBlobs: decodeAll<Uint8Array>(records, LINK_BLOB, decodeRecord),
     keyPackages: decodeAll<OutstandingKeyPackage>(records, KEY_PACKAGE, decodeRecord),
     conversations: decodeConversations(records),
   };

@@ -27,6 +27,8 @@ export interface EngineState {
   /** Usernames of accounts, as the server told them. */
   readonly contacts: ReadonlyMap<string, string>;
   readonly link: LinkState | undefined;
+  /** Sealed conversations by hex hash: of a linked device those still to be uploaded, of a new one those fetched. */
+  readonly linkBlobs: ReadonlyMap<string, Uint8Array>;
   readonly notices: readonly NoticeView[];
   /** The server no longer knows this device. */
   readonly unlinked: boolean;
@@ -239,16 +241,26 @@ interface LinkCommon {
   readonly otherName: string | undefined;
   /** Slots to write at the server, in order. */
   readonly toPut: readonly { readonly slot: 'request' | 'answer' | 'reveal' | 'confirmed' | 'cancelled'; readonly payload: Uint8Array }[];
+  /** All sealed conversations that the Welcome names. */
+  readonly blobs: readonly LinkBlob[];
   /** Delete the mailbox at the server, then forget the exchange. */
   readonly toDelete: boolean;
   /** The person has closed it; it goes when the server has been told. */
   readonly hidden: boolean;
 }
 
+export interface LinkBlob {
+  readonly hash: Uint8Array;
+  /** Bytes. */
+  readonly length: number;
+}
+
 export interface NewDeviceLink extends LinkCommon {
   readonly role: 'new';
   readonly nonce: Uint8Array;
   readonly keyPackage: Uint8Array;
+  /** Waits for the blobs that it names; goes with `keys`. */
+  readonly welcome: Uint8Array | undefined;
   /** Of the KeyPackage; undefined as soon as it is used or given up. */
   readonly keys:
     { readonly initPrivateKey: Secret<'init_private_key'>; readonly encryptionPrivateKey: Secret<'encryption_private_key'> } | undefined;
@@ -272,6 +284,7 @@ export const EMPTY_STATE: EngineState = {
   groups: new Map(),
   contacts: new Map(),
   link: undefined,
+  linkBlobs: new Map(),
   notices: [],
   unlinked: false,
 };

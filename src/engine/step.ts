@@ -31,6 +31,7 @@ import {
 } from './linking.ts';
 import { importState, prepareAddDevice } from './onboarding.ts';
 import { onSubmitAnswer, prepareNext } from './sending.ts';
+import { onBlobFetched, onBlobPut } from './state-transfer.ts';
 import { NeedGroups, type EngineState } from './state.ts';
 import { Turn, type StoredLine } from './turn.ts';
 
@@ -190,6 +191,14 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
       return;
     case 'delete-link':
       return onLinkDeleted(turn, input.answer);
+    case 'put-blob':
+      return onBlobPut(turn, input.request.hash, input.answer);
+    case 'fetch-blob': {
+      const complete = onBlobFetched(turn, input.request.hash, input.answer);
+      const { link } = turn.state;
+      if (complete && link?.role === 'new' && link.welcome !== undefined) await takeWelcome(turn, link.welcome);
+      return;
+    }
     case 'fetch-link': {
       const welcome = await onLinkFetched(turn, input.answer);
       if (welcome !== undefined) await takeWelcome(turn, welcome);

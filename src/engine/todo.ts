@@ -33,7 +33,7 @@ const MAX_DESCRIBED = 100;
 
 export function todosOf(state: EngineState, now: number): Todo[] {
   if (state.unlinked) return [];
-  const todos: Todo[] = [...linkTodos(state.link, now)];
+  const todos: Todo[] = [...linkTodos(state.link, state.linkBlobs, now)];
   const request = accountRequest(state);
   if (state.creating !== undefined && request !== undefined) {
     todos.push(
@@ -51,7 +51,7 @@ export function todosOf(state: EngineState, now: number): Todo[] {
   return todos;
 }
 
-function linkTodos(link: LinkState | undefined, now: number): Todo[] {
+function linkTodos(link: LinkState | undefined, blobs: EngineState['linkBlobs'], now: number): Todo[] {
   if (link === undefined) return [];
   const mailbox = mailboxOf(link);
   const [put] = link.toPut;
@@ -65,6 +65,18 @@ function linkTodos(link: LinkState | undefined, now: number): Todo[] {
   if (link.step !== 'adding' && now >= link.expiresAt) {
     todos.push({ lane: 'link-expiry', do: 'prepare', what: { kind: 'link-expiry' } });
     return todos;
+  }
+  if (link.role === 'new' && link.welcome !== undefined) {
+    const missing = link.blobs.find(({ hash }) => !blobs.has(toHex(hash)));
+    if (missing !== undefined) {
+      todos.push({ lane: 'link-blob', do: 'send', call: 'fetch-blob', request: { hash: missing.hash }, conversationId: undefined });
+    }
+    return todos;
+  }
+  const waiting = link.role === 'adder' ? link.blobs.find(({ hash }) => blobs.has(toHex(hash))) : undefined;
+  const bytes = waiting && blobs.get(toHex(waiting.hash));
+  if (waiting !== undefined && bytes !== undefined) {
+    todos.push({ lane: 'link-blob', do: 'send', call: 'put-blob', request: { hash: waiting.hash, bytes }, conversationId: undefined });
   }
   if (link.role === 'new' || link.step !== 'adding') {
     const request = { ...mailbox, have: slotsRead(link) };
@@ -90,7 +102,9 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
   const lane = 'emulation';
   const { pending } = emulation;
   if (pending !== undefined) {
-    return pending.accepted ? [] : [{ lane, do: 'send', call: 'submit', request: pending.submission, conversationId: undefined }];
+    // The Welcome goes out when everything that it names lies at the server.
+    const early = pending.purpose === 'add-device' && state.linkBlobs.size > 0;
+    return pending.accepted || early ? [] : [{ lane, do: 'send', call: 'submit', request: pending.submission, conversationId: undefined }];
   }
   const { hold, position } = emulation;
   if (hold !== undefined && 'position' in hold && position <= hold.position) return [];

@@ -28,7 +28,7 @@ export function viewOf(state: EngineState, connection: ConnectionView): StateVie
     conversations: [...state.conversations]
       .map(([id, conversation]) => conversationView(state, id, conversation))
       .sort((a, b) => activityOf(state, b) - activityOf(state, a)),
-    link: state.link === undefined || state.link.hidden ? undefined : linkView(state.link),
+    link: state.link === undefined || state.link.hidden ? undefined : linkView(state.link, state.linkBlobs.size),
     connection,
     notices: state.notices.map((notice) => ({ ...notice, text: sentenceOf(notice) })),
   };
@@ -168,7 +168,7 @@ export function waitingCount({ conversations }: EngineState): number {
   return count;
 }
 
-function linkView(link: LinkState): LinkView {
+function linkView(link: LinkState, blobs: number): LinkView {
   const numbered = link.step === 'compare' || link.step === 'waiting-for-other' || link.step === 'adding';
   return {
     role: link.role,
@@ -177,8 +177,13 @@ function linkView(link: LinkState): LinkView {
     shortNumber: numbered ? shortNumberOf(EMULATION_SUITE, transcriptOf(link)) : undefined,
     otherName: link.otherName,
     problem: link.problem,
-    progress: undefined,
+    progress: link.step === 'adding' && link.blobs.length > 0 ? linkProgress(link, blobs) : undefined,
   };
+}
+
+/** The one side gets rid of its blobs, the other collects them. */
+function linkProgress({ role, blobs: { length: total } }: LinkState, blobs: number): { done: number; total: number } {
+  return { done: role === 'adder' ? total - blobs : blobs, total };
 }
 
 function sentenceOf({ kind, text }: NoticeView): string {
