@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { newConversation } from '../../../src/engine/conversation.ts';
-import type { StorePort } from '../../../src/engine/ports.ts';
 import { changesBetween, decodeState } from '../../../src/engine/records.ts';
 import { EMPTY_STATE, type Conversation, type EngineState, type PendingSubmission, type WorkItem } from '../../../src/engine/state.ts';
 import { todosOf } from '../../../src/engine/todo.ts';
@@ -109,7 +108,7 @@ describe('in a world', () => {
 
   /** Loads of whole MLS states from now on. */
   function countLoads(device: TestDevice): string[] {
-    const store = device.store as { -readonly [Key in keyof StorePort]: StorePort[Key] };
+    const store = device.store;
     const load = store.load.bind(store);
     const loads: string[] = [];
     store.load = (prefix) => {

@@ -92,7 +92,7 @@ describe('what goes into the Welcome', () => {
     expect(blobs.size).toBe(0);
   });
 
-  it('may not leave out a group's state', () => {
+  it('may not leave out the state of a group', () => {
     const stateless = { groupId: new Uint8Array(32), type: 'external_commit' as const };
     expect(() => wholeGroup(stateless, new Map())).toThrow('bad-onboarding-state');
   });
