@@ -55,8 +55,12 @@ const LOST: ReadonlySet<string> = new Set([
   'derivation-info-not-ours',
   'derivation-info-malformed',
   'leaf-punctured',
-  'unknown-epoch',
 ]);
+
+/** Whether the group goes on without this device. An unknown epoch is ours to miss only where the log has come to a later one. */
+function isLost({ epoch }: SequenceEntry, code: string, current: bigint): boolean {
+  return (LOST.has(code) && BigInt(epoch) >= current) || (code === 'unknown-epoch' && BigInt(epoch) > current);
+}
 
 function refuse(turn: Turn, entry: SequenceEntry, error: unknown): void {
   if (!isNamed(error)) throw error;
@@ -93,7 +97,7 @@ function refuseGroupEntry(turn: Turn, entry: SequenceEntry, code: string): void 
   const { context } = turn.group(id);
   // After a commit that we refused, messages of the epoch that it claims to begin say nothing about us.
   const isBeyondRefused = conversation.refusedCommit !== undefined && BigInt(entry.epoch) > context.epoch;
-  if (LOST.has(code) && BigInt(entry.epoch) >= context.epoch && !isBeyondRefused) leave(turn, id, 'out-of-step');
+  if (isLost(entry, code, context.epoch) && !isBeyondRefused) leave(turn, id, 'out-of-step');
   else if (entry.kind === 'commit' && BigInt(entry.epoch) === context.epoch) turn.updateConversation(id, { refusedCommit: entry.position });
 }
 
