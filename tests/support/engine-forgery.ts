@@ -1,14 +1,16 @@
+import { encodeText } from '../../src/engine/content.ts';
 import { lifetimeFrom, secondsOf } from '../../src/engine/key-package-messages.ts';
 import { virtualLeafTemplate } from '../../src/engine/leaf-templates.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, GROUP_SUITE } from '../../src/engine/protocol.ts';
 import type { EngineState } from '../../src/engine/state.ts';
 import { Turn } from '../../src/engine/turn.ts';
-import { allocate, currentEpoch, prepareLeaf } from '../../src/engine/virtual-leaf.ts';
+import { allocate, currentEpoch, currentGuardKey, prepareLeaf } from '../../src/engine/virtual-leaf.ts';
 import {
   buildKeyPackageLeaf,
   commit,
   createGroup,
   groupInfoOf,
+  protectApplication,
   setComponent,
   type CommitPath,
   type LeafTemplate,
@@ -19,7 +21,6 @@ import {
   deriveEncryptionKeyPair,
   deriveGroupCreationSecret,
   derivePathSecret,
-  guardKey,
   sealDerivationInfo,
   type Operation,
 } from '../../src/virtual-client/index.ts';
@@ -36,8 +37,7 @@ export async function committed(
 ): Promise<{ readonly state: EngineState; readonly welcome: Uint8Array | undefined; readonly sent: Incoming }> {
   const turn = new Turn(state, random, Date.now());
   const { template, own } = prepareLeaf(turn, allocate(turn), GROUP_SUITE);
-  const conversation = state.conversations.get(id)!;
-  const key = guardKey(turn.emulation().epochs.get(Buffer.from(conversation.leaf!.epochId).toString('hex'))!, conversation.leaf!);
+  const key = currentGuardKey(turn, state.conversations.get(id)!)!;
   const { next, value } = await commit(GROUP_SUITE, state.groups.get(id)!, {
     signer: state.account!.signer,
     proposals,
@@ -88,4 +88,17 @@ export async function createdBy(state: EngineState, operation: Operation): Promi
     random,
   });
   return { groupId: newGroup, message: await groupInfoOf(GROUP_SUITE, group, signer) };
+}
+
+/** A text whose reuse guard says that the device at `emulatorLeaf` sent it. */
+export async function textedAs(state: EngineState, id: string, text: string, emulatorLeaf: number): Promise<Incoming> {
+  const turn = new Turn(state, random, Date.now());
+  const key = { ...currentGuardKey(turn, state.conversations.get(id)!)!, ownEmulatorLeaf: emulatorLeaf };
+  const { value } = await protectApplication(GROUP_SUITE, state.groups.get(id)!, encodeText(text), {
+    signer: state.account!.signer,
+    authenticatedData: new Uint8Array(),
+    padding: 0,
+    guard: (nonce) => createReuseGuard(EMULATION_PROTOCOL, key, nonce, random),
+  });
+  return { kind: 'application', epoch: Number(state.groups.get(id)!.context.epoch), message: value.message };
 }
