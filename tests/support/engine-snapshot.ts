@@ -131,6 +131,7 @@ export async function playScene(world: EngineWorld): Promise<Scene> {
   await world.start();
   const laptop = await world.person('anna');
   const ben = await world.person('ben');
+  await settle(laptop, ben);
   const id = await laptop.startConversation(['ben']);
   await laptop.send(id, 'one');
   await ben.texts(id, 1);

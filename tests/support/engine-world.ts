@@ -92,6 +92,8 @@ export class TestDevice {
   readonly notifications: { readonly title: string; readonly body: string }[] = [];
   /** How often the server has refused what, by problem type. */
   readonly refusals = new Map<string, number>();
+  /** Stands between the device and the network; `body` as it leaves the device. */
+  intercept: (path: string, body: string, carryOut: () => Promise<Response>) => Promise<Response> = (_path, _body, carryOut) => carryOut();
   #online = true;
 
   constructor(url: string, store: StorePort) {
@@ -220,7 +222,8 @@ export class TestDevice {
       gate.reach();
       await gate.opened;
     }
-    const response = await fetch(input, init);
+    const body = init.body instanceof Uint8Array ? Buffer.from(init.body).toString('latin1') : '';
+    const response = await this.intercept(new URL(input).pathname, body, () => fetch(input, init));
     if (this.#lost !== undefined && new URL(input).pathname === this.#lost) throw new Error('the answer is lost');
     if (response.ok) return response;
     const problem = (await response.clone().json()) as { type?: string };
@@ -256,7 +259,7 @@ export class TestDevice {
       },
     });
     const runtime = createRuntime({
-      store: this.store,
+      store: this.#storeUntil(stop.signal),
       delivery,
       prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
       readEntry: (data) => fromJson(sequenceEntryFrame, data),
@@ -278,6 +281,17 @@ export class TestDevice {
     });
     void this.#follow(runtime, stop.signal);
     return { runtime, stop };
+  }
+
+  /** A stopped worker writes nothing any more, whatever it was about to do. */
+  #storeUntil(stopped: AbortSignal): StorePort {
+    return {
+      load: (prefix) => this.store.load(prefix),
+      get: (key) => this.store.get(key),
+      page: (from, to, limit) => this.store.page(from, to, limit),
+      write: (changes) => (stopped.aborted ? new Promise(() => {}) : this.store.write(changes)),
+      destroy: () => this.store.destroy(),
+    };
   }
 
   /** The leader tab's part: one event stream, each event handed on in order. */

@@ -17,6 +17,7 @@ beforeAll(async () => {
   await world.start();
   const laptop = await world.person('anna', 'laptop');
   ben = await world.person('ben');
+  await settle(laptop, ben);
   id = await laptop.startConversation(['ben']);
   const [phone, tablet] = [await world.link(laptop, 'phone'), await world.link(laptop, 'tablet')];
   for (const [name, device] of Object.entries({ laptop, phone, tablet })) devices.set(name, device);
