@@ -1,5 +1,5 @@
 import { toHex } from '../../src/bytes/index.ts';
-import { decodeExact, getSuite, mlsMessageCodec } from '../../src/mls/index.ts';
+import { decodeExact, getSuite, mlsMessageCodec, type MlsSuite } from '../../src/mls/index.ts';
 import type { TestDevice } from './engine-world.ts';
 
 interface Sealed {
@@ -7,24 +7,32 @@ interface Sealed {
   readonly nonce: string;
 }
 
-/** Notes with which key and nonce every PrivateMessage was sealed, and which of them left a device. */
+/** Notes with which key and nonce every PrivateMessage was sealed and opened, and which of them left a device. */
 export class NonceWatch {
   /** By hex ciphertext. */
   readonly #sealed = new Map<string, Sealed>();
   /** Hex ciphertexts by device. */
   readonly #left = new Map<TestDevice, Set<string>>();
+  /** Hex keys with which a message was opened. */
+  readonly consumed = new Set<string>();
   readonly #restore: () => void;
 
   constructor() {
-    const suite = getSuite(1) as { sealAsync: ReturnType<typeof getSuite>['sealAsync'] };
-    const original = suite.sealAsync;
+    const suite = getSuite(1) as Pick<MlsSuite, 'sealAsync' | 'openAsync'>;
+    const { sealAsync: original, openAsync } = suite;
+    suite.openAsync = async (key, nonce, aad, ciphertext) => {
+      const used = toHex(key);
+      const plaintext = await openAsync(key, nonce, aad, ciphertext);
+      if (plaintext !== undefined) this.consumed.add(used);
+      return plaintext;
+    };
     suite.sealAsync = async (key, nonce, aad, plaintext) => {
       const used = { key: toHex(key), nonce: toHex(nonce) };
       const ciphertext = await original(key, nonce, aad, plaintext);
       this.#sealed.set(toHex(ciphertext), used);
       return ciphertext;
     };
-    this.#restore = () => (suite.sealAsync = original);
+    this.#restore = () => Object.assign(suite, { sealAsync: original, openAsync });
   }
 
   stop(): void {
