@@ -3,6 +3,7 @@ import { toHex } from '../../../src/bytes/index.ts';
 import type { SequenceEntry } from '../../../src/engine/ports.ts';
 import { GROUP_SUITE } from '../../../src/engine/protocol.ts';
 import { open } from '../../../src/mls/index.ts';
+import { settle } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -11,7 +12,7 @@ let world: EngineWorld | undefined;
 
 afterEach(() => world?.close());
 
-/** Anna with two devices and ben in one conversation. */
+/** Anna with two devices and ben in one conversation, with the renewal of her leaf behind them. */
 async function meet(): Promise<{ laptop: TestDevice; phone: TestDevice; ben: TestDevice; id: string }> {
   world = new EngineWorld();
   await world.start();
@@ -21,6 +22,7 @@ async function meet(): Promise<{ laptop: TestDevice; phone: TestDevice; ben: Tes
   await ben.conversation(id, ({ state }) => state === 'ready');
   const phone = await world.link(laptop, 'phone');
   await phone.conversation(id, ({ state }) => state === 'ready');
+  await settle(laptop, phone, ben);
   return { laptop, phone, ben, id };
 }
 
