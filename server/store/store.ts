@@ -63,8 +63,13 @@ export interface DeliveryStore {
   submit(caller: Caller, submission: Submission, now: number): Promise<AcceptedSubmission>;
   /** Entries of the account's sequence beyond `after`, at most `limit` and about `maxBytes`, but one if there is one. */
   readSequence(caller: Caller, after: number, limit: number, maxBytes: number, now: number): Promise<SequencePage>;
-  /** @throws unknown-group, not-a-member */
-  readGroup(caller: Caller, groupId: Uint8Array): Promise<DeliveryCalls['fetch-group']['answer']>;
+  /** The device has stored all of its sequence up to here: what waited for it may go. */
+  confirmSequence(caller: Caller, sequence: number): Promise<void>;
+  /**
+   * The newest GroupInfo, or that of `epoch` if the own account left it by an external commit that some of its
+   * devices may not have followed. @throws unknown-group, not-a-member, stale-epoch when that one is not kept
+   */
+  readGroup(caller: Caller, groupId: Uint8Array, epoch: number | undefined): Promise<DeliveryCalls['fetch-group']['answer']>;
 
   /** @returns the stock after it. @throws unannounced-key-package, spent-key-package, malformed */
   uploadKeyPackages(

@@ -33,7 +33,7 @@ const shapes: { readonly [Call in DeliveryCall]: (request: DeliveryCalls[Call]['
   'upload-key-packages': (request) => send('POST', '/v1/key-packages', request),
   'claim-key-packages': (request) => send('POST', '/v1/key-packages/claim', request),
   'fetch-sequence': ({ after, limit }) => get(`/v1/sequence?after=${after}&limit=${limit}`),
-  'fetch-group': ({ groupId }) => get(`/v1/groups/${toBase64Url(groupId)}`),
+  'fetch-group': ({ groupId, epoch }) => get(`/v1/groups/${toBase64Url(groupId)}${epoch === undefined ? '' : `?epoch=${epoch}`}`),
   'put-blob': ({ hash, bytes }) => ({
     method: 'PUT',
     target: `/v1/blobs/${toBase64Url(hash)}`,

@@ -139,7 +139,11 @@ export interface DeliveryCalls {
     request: { after: number; limit: number };
     answer: { entries: readonly SequenceEntry[]; last: number; stock: number };
   };
-  'fetch-group': { request: { groupId: Uint8Array }; answer: { groupInfo: Uint8Array; epoch: number; position: number } };
+  /** Without `epoch` the newest; with it one that an external commit of the own account left (reading section 11). */
+  'fetch-group': {
+    request: { groupId: Uint8Array; epoch: number | undefined };
+    answer: { groupInfo: Uint8Array; epoch: number; position: number };
+  };
   'put-blob': { request: { hash: Uint8Array; bytes: Uint8Array }; answer: object };
   'fetch-blob': { request: { hash: Uint8Array }; answer: { bytes: Uint8Array } };
   /** Public, by the mailbox's token; the first `request` makes the mailbox. */

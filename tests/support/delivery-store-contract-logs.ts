@@ -65,7 +65,7 @@ export function logContract(world: StoreWorld): void {
       const groupId = randomBytes(32);
       expect(await refusal(world.store.readSequence(impostor, 0, 10, 1000, NOW))).toBe('unknown-device');
       expect(await refusal(world.store.submit(impostor, creation(groupId), NOW))).toBe('unknown-device');
-      expect(await refusal(world.store.readGroup({ ...ada, deviceId: randomBytes(16) }, ada.emulationGroup))).toBe('unknown-device');
+      expect(await refusal(world.store.readGroup({ ...ada, deviceId: randomBytes(16) }, ada.emulationGroup, undefined))).toBe('unknown-device');
     });
   });
 
@@ -105,7 +105,7 @@ export function logContract(world: StoreWorld): void {
         refusal(world.store.submit(bob, commit(groupId, 1, {}, { fence: bobsFence }), NOW)),
       ]);
       expect(outcomes.toSorted()).toEqual(['accepted', 'stale-epoch']);
-      expect((await world.store.readGroup(ada, groupId)).epoch).toBe(2);
+      expect((await world.store.readGroup(ada, groupId, undefined)).epoch).toBe(2);
     });
 
     it('takes messages of the current epoch only', async () => {
@@ -123,7 +123,7 @@ export function logContract(world: StoreWorld): void {
         positions.push((await world.store.submit(ada, sent, NOW)).position);
       }
       expect(positions).toEqual([2, 3, 4]);
-      expect(await world.store.readGroup(bob, groupId)).toMatchObject({ epoch: 2, position: 4 });
+      expect(await world.store.readGroup(bob, groupId, undefined)).toMatchObject({ epoch: 2, position: 4 });
     });
 
     it('a generation ID is taken once per account, epoch and ratchet, and a retry is no second use', async () => {
@@ -144,10 +144,10 @@ export function logContract(world: StoreWorld): void {
       const [ada, bob, eve] = [await world.person('ada'), await world.person('bob'), await world.person('eve')];
       const groupId = await world.conversation(ada, bob);
       expect(await refusal(world.store.submit(eve, application(groupId, 1), NOW))).toBe('not-a-member');
-      expect(await refusal(world.store.readGroup(eve, groupId))).toBe('not-a-member');
+      expect(await refusal(world.store.readGroup(eve, groupId, undefined))).toBe('not-a-member');
       expect(await refusal(world.store.submit(eve, emulationCommit(ada.emulationGroup, 0), NOW))).toBe('not-a-member');
       expect(await refusal(world.store.submit(eve, application(randomBytes(32), 0), NOW))).toBe('unknown-group');
-      expect(await refusal(world.store.readGroup(eve, randomBytes(32)))).toBe('unknown-group');
+      expect(await refusal(world.store.readGroup(eve, randomBytes(32), undefined))).toBe('unknown-group');
       expect(await world.entriesOf(eve)).toEqual([]);
     });
 
@@ -184,9 +184,9 @@ export function logContract(world: StoreWorld): void {
       await world.stock(cleo, 1);
       const claimed = await world.claimOne(ada, cleo);
       const wrong = commit(groupId, 1, { ...adding(claimed), removes: [randomBytes(16)] });
-      const before = await world.store.readGroup(ada, groupId);
+      const before = await world.store.readGroup(ada, groupId, undefined);
       expect(await refusal(world.store.submit(ada, wrong, NOW))).toBe('malformed');
-      expect(await world.store.readGroup(ada, groupId)).toEqual(before);
+      expect(await world.store.readGroup(ada, groupId, undefined)).toEqual(before);
       const right = commit(groupId, 1, adding(claimed), { generation: wrong.generation });
       expect(await refusal(world.store.submit(ada, right, NOW))).toBe('accepted');
     });
@@ -265,7 +265,7 @@ export function logContract(world: StoreWorld): void {
       const last = (await world.entriesOf(bob)).at(-1);
       expect(last).toMatchObject({ kind: 'commit', epoch: 1 });
       expect(await refusal(world.store.submit(bob, application(groupId, 2), NOW))).toBe('not-a-member');
-      expect(await refusal(world.store.readGroup(bob, groupId))).toBe('not-a-member');
+      expect(await refusal(world.store.readGroup(bob, groupId, undefined))).toBe('not-a-member');
     });
 
     it('pages by cursor, count and size, and a page is never empty while there is more', async () => {
