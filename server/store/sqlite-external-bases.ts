@@ -33,8 +33,8 @@ export function externalBasesOf(database: Database) {
   database.exec(TABLES);
   const insert = database.prepare('INSERT INTO external_bases VALUES (?, ?, ?, ?, ?)');
   const trim = database.prepare(
-    `DELETE FROM external_bases WHERE account_id = ?1 AND sequence NOT IN
-       (SELECT sequence FROM external_bases WHERE account_id = ?1 ORDER BY sequence DESC LIMIT ${MAX_BASES_OF_ACCOUNT})`,
+    `DELETE FROM external_bases WHERE account_id = ? AND sequence NOT IN
+       (SELECT sequence FROM external_bases WHERE account_id = ? ORDER BY sequence DESC LIMIT ${MAX_BASES_OF_ACCOUNT})`,
   );
   const find = database.prepare<[Uint8Array, Uint8Array, number], { group_info: Uint8Array }>(
     'SELECT group_info FROM external_bases WHERE account_id = ? AND group_id = ? AND epoch = ? ORDER BY sequence LIMIT 1',
@@ -45,9 +45,9 @@ export function externalBasesOf(database: Database) {
      ON CONFLICT (device_id) DO UPDATE SET sequence = max(device_cursors.sequence, excluded.sequence)`,
   );
   const deletePassed = database.prepare(
-    `DELETE FROM external_bases WHERE account_id = ?1 AND sequence <=
+    `DELETE FROM external_bases WHERE account_id = ? AND sequence <=
        (SELECT min(coalesce(device_cursors.sequence, 0))
-        FROM devices LEFT JOIN device_cursors USING (device_id) WHERE devices.account_id = ?1)`,
+        FROM devices LEFT JOIN device_cursors USING (device_id) WHERE devices.account_id = ?)`,
   );
   const deleteCursors = database.prepare('DELETE FROM device_cursors WHERE account_id = ?');
 
@@ -55,7 +55,7 @@ export function externalBasesOf(database: Database) {
     /** The external commit with this place in the account's sequence was made from this GroupInfo. */
     keep(accountId: AccountId, sequence: number, groupId: Uint8Array, epoch: number, groupInfo: Uint8Array): void {
       insert.run(accountId, sequence, groupId, epoch, groupInfo);
-      trim.run(accountId);
+      trim.run(accountId, accountId);
     },
 
     find(accountId: AccountId, groupId: Uint8Array, epoch: number): DeliveryCalls['fetch-group']['answer']['groupInfo'] | undefined {
@@ -70,7 +70,7 @@ export function externalBasesOf(database: Database) {
     /** The device has stored its sequence up to `sequence`. */
     confirm({ accountId, deviceId }: Caller, sequence: number): void {
       pass.run(deviceId, accountId, sequence);
-      deletePassed.run(accountId);
+      deletePassed.run(accountId, accountId);
       if (hasAny.get(accountId) === undefined) deleteCursors.run(accountId);
     },
   };

@@ -35,7 +35,13 @@ type Count = { readonly count: number };
 type Sequence = { readonly sequence: number };
 
 /** Appending to a group's log and fanning out, all inside the caller's transaction. */
-export function submissionsOf(database: Database, accounts: Accounts, keyPackages: KeyPackages, links: Links, externalBases: ExternalBases) {
+export function submissionsOf(
+  database: Database,
+  accounts: Accounts,
+  keyPackages: KeyPackages,
+  links: Links,
+  externalBases: ExternalBases,
+) {
   const retried = database.prepare<[Uint8Array, Uint8Array], LogRow>(
     'SELECT group_id, position, kind FROM log WHERE account_id = ? AND message_id = ?',
   );
@@ -121,7 +127,7 @@ export function submissionsOf(database: Database, accounts: Accounts, keyPackage
     for (const { accountId, keyPackageRef } of commit?.welcome?.uses ?? []) deliver(accountId, groupId, position, keyPackageRef);
     const sequence = sequenceOf.get(sender, groupId, position)?.sequence;
     if (sequence === undefined) throw new Error('the sender is no member of its own group');
-    if (isExternalCommit(submission)) externalBases.keep(sender, sequence, groupId, epoch, group.group_info);
+    if (isExternalCommit(submission) && !further) externalBases.keep(sender, sequence, groupId, epoch, group.group_info);
     return { position, sequence, reached, link: commit?.newDevice?.linkId };
   }
 

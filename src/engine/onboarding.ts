@@ -21,6 +21,7 @@ import { enterEmulationEpoch } from './emulation-epochs.ts';
 import { prepareCommit } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
 import { accountsOf, newConversation } from './conversation.ts';
+import { hasAnnouncedJoins } from './external-join.ts';
 import { decodeKeyPackage } from './key-package-messages.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
 import { components } from './leaf-templates.ts';
@@ -56,8 +57,9 @@ interface GroupTransfer {
   readonly pastLeaves: readonly { readonly groupEpoch: bigint; readonly guardKey: Uint8Array }[];
 }
 
-/** No Add while an own group creation is on its way (reading section 10): the newcomer could not follow it. */
+/** No Add while an own group creation or external join is on its way (reading section 10): the newcomer could not follow it. */
 export function canAddDevice(state: EngineState): boolean {
+  if (hasAnnouncedJoins(state)) return false;
   return [...state.conversations.values()].every(
     ({ pending, awaitingEcho }) =>
       ![...awaitingEcho, ...(pending === undefined ? [] : [pending])].some(({ item }) => item.kind === 'create'),

@@ -22,7 +22,7 @@ import type { StoredLine } from './turn.ts';
  * Which part of the state lies in which record. A part is written when its object is another one
  * than before, so a step costs what it changed and not what there is.
  *
- *     device, creating, account, cursor, link, uploads, contacts, notices, unlinked
+ *     device, creating, account, cursor, link, uploads, contacts, notices, unlinked, externalJoins
  *     link-blob/<hash>           one per sealed conversation on its way to a new device; loaded with link
  *     emulation/state            position, floor, names
  *     emulation/pending          the message that is on its way
@@ -35,7 +35,19 @@ import type { StoredLine } from './turn.ts';
  *     group/<id>/...             a conversation's MLS state, loaded on demand
  *     message/<id>/<position>    what was said
  */
-const SINGLE = ['device', 'creating', 'account', 'cursor', 'link', 'uploads', 'stock', 'contacts', 'notices', 'unlinked'] as const;
+const SINGLE = [
+  'device',
+  'creating',
+  'account',
+  'cursor',
+  'link',
+  'uploads',
+  'stock',
+  'contacts',
+  'notices',
+  'unlinked',
+  'externalJoins',
+] as const;
 
 const LINK_BLOB = 'link-blob/';
 const EMULATION_STATE = 'emulation/state';

@@ -16,6 +16,7 @@ import {
   startConversation,
 } from './conversations.ts';
 import { onEmulationAnswer, prepareDeviceProfile, prepareKeyPackages } from './emulation-group.ts';
+import { planJoin } from './external-join.ts';
 import { followEntries } from './follow.ts';
 import type { AnswerInput, Input, Preparation } from './input.ts';
 import {
@@ -30,6 +31,7 @@ import {
   startLink,
 } from './linking.ts';
 import { importState, prepareAddDevice } from './onboarding.ts';
+import { onExternalCommitAnswer, onGroupInfo, prepareAnnouncement } from './rejoin.ts';
 import { onSubmitAnswer, prepareNext } from './sending.ts';
 import { onBlobFetched, onBlobPut } from './state-transfer.ts';
 import { NeedGroups, type EngineState } from './state.ts';
@@ -152,6 +154,10 @@ async function prepare(turn: Turn, what: Preparation): Promise<void> {
       return prepareNext(turn, what.conversationId);
     case 'renewal':
       return prepareRenewal(turn, what.conversationId);
+    case 'plan-join':
+      return planJoin(turn, what.conversationId);
+    case 'announce-join':
+      return prepareAnnouncement(turn, what.conversationId);
     case 'link-expiry':
       return expireLink(turn);
     case 'uploads-used':
@@ -172,7 +178,12 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
       return onAccountAnswer(turn, input.answer);
     case 'submit':
       if (input.conversationId === undefined) onEmulationAnswer(turn, input.request, input.answer);
-      else onSubmitAnswer(turn, input.conversationId, input.request, input.answer);
+      else if (!onExternalCommitAnswer(turn, input.conversationId, input.request, input.answer)) {
+        onSubmitAnswer(turn, input.conversationId, input.request, input.answer);
+      }
+      return;
+    case 'fetch-group':
+      if (input.conversationId !== undefined) await onGroupInfo(turn, input.conversationId, input.request, input.answer);
       return;
     case 'upload-key-packages':
       if (input.answer.outcome === 'done') turn.update({ uploads: undefined, stock: input.answer.value.stock });

@@ -1,6 +1,7 @@
 import { toHex } from '../bytes/index.ts';
 import { accountRequest } from './account.ts';
 import { needsKeyPackages } from './emulation-group.ts';
+import { joinToAnnounce, joinTodos } from './external-join.ts';
 import type { EngineCall, Preparation } from './input.ts';
 import { isOver, mailboxOf } from './linking.ts';
 import { canAddDevice } from './onboarding.ts';
@@ -44,7 +45,7 @@ export function todosOf(state: EngineState, now: number): Todo[] {
   }
   const { emulation } = state;
   if (state.account === undefined || emulation === undefined) return todos;
-  todos.push(...emulationTodos(state, emulation, now), ...uploadTodos(state), ...contactTodos(state));
+  todos.push(...emulationTodos(state, emulation, now), ...uploadTodos(state), ...contactTodos(state), ...joinTodos(state, emulation, now));
   // What a person wrote goes before what is renewed in the background.
   const byUrgency = [...state.conversations].sort(([, a], [, b]) => Number(hasText(b)) - Number(hasText(a)));
   for (const [id, conversation] of byUrgency) todos.push(...conversationTodos(state, emulation, id, conversation, now));
@@ -113,6 +114,8 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
     return [{ lane, do: 'prepare', what: { kind: 'add-device' } }];
   }
   if (emulation.announceDevices.length > 0) return [{ lane, do: 'prepare', what: { kind: 'device-profile' } }];
+  const join = joinToAnnounce(state, now);
+  if (join !== undefined) return [{ lane, do: 'prepare', what: { kind: 'announce-join', conversationId: join } }];
   if (state.uploads === undefined && needsKeyPackages(emulation, state.stock, state.keyPackages.size)) {
     return [{ lane, do: 'prepare', what: { kind: 'key-packages' } }];
   }

@@ -117,6 +117,7 @@ function eventText(state: EngineState, { text, sender, added, removed }: StoredM
   const by = sender === undefined ? 'Somebody' : nameOf(state, sender);
   const names = (ids: readonly Uint8Array[]): string => ids.map((id) => nameOf(state, id)).join(', ');
   if (text === 'joined') return 'You are in this conversation now. Earlier messages are not shown.';
+  if (text === 'rejoined') return 'This device had lost step here and is back. What was said meanwhile may be on your other devices only.';
   if (text === 'linked') return 'This device was linked here. Earlier messages are on your other devices.';
   if (text !== 'members') return `${by} sent something that this version of Chorus cannot show.`;
   const parts = [...(added.length > 0 ? [`added ${names(added)}`] : []), ...(removed.length > 0 ? [`removed ${names(removed)}`] : [])];

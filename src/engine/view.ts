@@ -35,7 +35,7 @@ export type ConversationState =
   | 'ready'
   | 'renewing' // this device waits for the leaf's renewal before it can send here
   | 'left' // we were removed, or left
-  | 'out-of-step'; // this device cannot follow the group any more
+  | 'out-of-step'; // this device cannot follow the group any more and is about to rejoin it
 
 export interface ConversationView {
   readonly conversationId: string;

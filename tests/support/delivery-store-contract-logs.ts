@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Caller } from '../../server/store/store.ts';
-import { privateMessage, publicCommit, welcome } from './mls-headers.ts';
+import { groupInfo, privateMessage, publicCommit, welcome } from './mls-headers.ts';
 import { adding, hex, NOW, refusal, type StoreWorld } from './delivery-store-world.ts';
 import { application, commit, creation, emulationCommit, FIRST_FENCE, randomBytes } from './submissions.ts';
 
@@ -65,7 +65,9 @@ export function logContract(world: StoreWorld): void {
       const groupId = randomBytes(32);
       expect(await refusal(world.store.readSequence(impostor, 0, 10, 1000, NOW))).toBe('unknown-device');
       expect(await refusal(world.store.submit(impostor, creation(groupId), NOW))).toBe('unknown-device');
-      expect(await refusal(world.store.readGroup({ ...ada, deviceId: randomBytes(16) }, ada.emulationGroup, undefined))).toBe('unknown-device');
+      expect(await refusal(world.store.readGroup({ ...ada, deviceId: randomBytes(16) }, ada.emulationGroup, undefined))).toBe(
+        'unknown-device',
+      );
     });
   });
 
@@ -217,6 +219,34 @@ export function logContract(world: StoreWorld): void {
       const groupId = await world.conversation(ada, bob);
       const external = commit(groupId, 1, {}, { message: publicCommit(groupId, 1, 4), generation: undefined });
       expect(await refusal(world.store.submit(ada, external, NOW))).toBe('accepted');
+    });
+
+    it('an external commit adds and removes no other account', async () => {
+      const [ada, bob, cleo] = [await world.person('ada'), await world.person('bob'), await world.person('cleo')];
+      const groupId = await world.conversation(ada, bob);
+      const inClear = { message: publicCommit(groupId, 1, 4), generation: undefined };
+      await world.stock(cleo, 1);
+      const wrong = [{ removes: [bob.accountId] }, adding(await world.claimOne(ada, cleo))];
+      for (const routing of wrong) {
+        expect(await refusal(world.store.submit(ada, commit(groupId, 1, routing, inClear), NOW))).toBe('malformed');
+      }
+    });
+
+    it('the GroupInfo that an external commit was made from stays until every device of the account has passed the commit', async () => {
+      const [ada, bob] = [await world.person('ada'), await world.person('bob')];
+      const groupId = await world.conversation(ada, bob);
+      const phone = await world.secondDevice(ada);
+      const fence = { emulationEpoch: 1, keyVersion: 1 };
+      const external = commit(groupId, 1, {}, { message: publicCommit(groupId, 1, 4), generation: undefined, fence });
+      const { sequence } = await world.store.submit(ada, external, NOW);
+      const base = groupInfo(groupId, 1);
+      await world.store.confirmSequence(ada, sequence);
+      await world.store.confirmSequence(phone, sequence - 1);
+      expect(hex((await world.store.readGroup(phone, groupId, 1)).groupInfo)).toBe(hex(base));
+      expect((await world.store.readGroup(phone, groupId, undefined)).epoch).toBe(2);
+      expect(await refusal(world.store.readGroup(bob, groupId, 1))).toBe('stale-epoch');
+      await world.store.confirmSequence(phone, sequence);
+      expect(await refusal(world.store.readGroup(phone, groupId, 1))).toBe('stale-epoch');
     });
   });
 

@@ -95,6 +95,8 @@ export class TestDevice {
   /** Stands between the device and the network; `body` as it leaves the device. */
   intercept: (path: string, body: string, carryOut: () => Promise<Response>) => Promise<Response> = (_path, _body, carryOut) => carryOut();
   #online = true;
+  /** By how much this device's clock is ahead, ms: for what waits longer than a test can. */
+  clockAhead = 0;
 
   constructor(url: string, store: StorePort) {
     this.#url = url;
@@ -224,6 +226,7 @@ export class TestDevice {
     }
     const body = init.body instanceof Uint8Array ? Buffer.from(init.body).toString('latin1') : '';
     const response = await this.intercept(new URL(input).pathname, body, () => fetch(input, init));
+    if (init.signal?.aborted === true) throw new Error('stopped');
     if (this.#lost !== undefined && new URL(input).pathname === this.#lost) throw new Error('the answer is lost');
     if (response.ok) return response;
     const problem = (await response.clone().json()) as { type?: string };
@@ -265,7 +268,7 @@ export class TestDevice {
       readEntry: (data) => fromJson(sequenceEntryFrame, data),
       readStock: (data) => fromJson(stockFrame, data)?.stock,
       random: (length) => new Uint8Array(randomBytes(length)),
-      now: Date.now,
+      now: () => Date.now() + this.clockAhead,
       exclusive: (task) => {
         const run = queue.then(task);
         queue = run.catch(() => undefined);
