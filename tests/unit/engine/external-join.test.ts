@@ -295,6 +295,10 @@ describe('a newcomer that is the only device online', () => {
     await laptop.do({ command: 'confirmLink', yes: true });
     await added;
     await phone.conversation(id, ({ state }) => state === 'renewing');
+    await phone.until(async () => {
+      const { position, joinedAt } = (await stateOf(phone.store)).emulation!;
+      return position >= joinedAt ? true : undefined;
+    });
     const byPhone = externalCommits(phone);
     await phone.send(id, 'alone');
     expect(byPhone).toEqual([]);
