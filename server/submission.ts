@@ -132,6 +132,8 @@ function fitsHigherLevelGroup({ kind, message, generation, fence, commit }: Subm
   if ((needsFence && fence === undefined) || (kind === 'application' && fence !== undefined)) return false;
   if (commit === undefined) return true;
   if (commit.announces.length > 0 || commit.newDevice !== undefined) return false;
+  // An external commit moves its account's own leaf and nobody else's.
+  if (!isPrivate && commit.adds.length + commit.removes.length > 0) return false;
   if ((commit.welcome === undefined) !== (commit.adds.length === 0)) return false;
   const joined = commit.welcome?.uses.map(({ accountId }) => accountId) ?? [];
   return (
@@ -140,6 +142,11 @@ function fitsHigherLevelGroup({ kind, message, generation, fence, commit }: Subm
     areDistinct(joined) &&
     joined.every((id) => commit.adds.some((added) => equal(added, id)))
   );
+}
+
+/** A PublicMessage is let through as that alone. */
+export function isExternalCommit({ message }: Submission): boolean {
+  return readHeader(message).form === 'public';
 }
 
 /** No two of the same bytes. */

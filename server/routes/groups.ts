@@ -2,7 +2,7 @@ import { Hono } from 'hono';
 import { groupId as groupIdSchema, submissionFrame } from '../../src/delivery/frames.ts';
 import { MAX_BODY } from '../limits.ts';
 import { accountTopic, linkTopic } from '../notices.ts';
-import { answer, readFrame, readText, type Service } from '../service.ts';
+import { answer, readCount, readFrame, readText, type Service } from '../service.ts';
 import { checkSubmission } from '../submission.ts';
 
 export function groupRoutes(service: Service): Hono {
@@ -21,7 +21,9 @@ export function groupRoutes(service: Service): Hono {
 
   routes.get('/groups/:groupId', async (context) => {
     const { caller } = await service.authenticate(context, 0);
-    return answer(await service.store.readGroup(caller, readText(groupIdSchema, context.req.param('groupId'))));
+    const epoch = context.req.query('epoch');
+    const wanted = epoch === undefined ? undefined : readCount(epoch, Number.MAX_SAFE_INTEGER);
+    return answer(await service.store.readGroup(caller, readText(groupIdSchema, context.req.param('groupId')), wanted));
   });
 
   return routes;

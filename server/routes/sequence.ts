@@ -9,6 +9,7 @@ export function sequenceRoutes(service: Service): Hono {
   routes.get('/sequence', async (context) => {
     const { caller } = await service.authenticate(context, 0);
     const after = readCount(context.req.query('after'), Number.MAX_SAFE_INTEGER);
+    await service.store.confirmSequence(caller, after);
     const limit = Math.max(1, readCount(context.req.query('limit'), MAX_SEQUENCE_PAGE));
     return answer(await service.store.readSequence(caller, after, limit, MAX_PAGE_BYTES, service.now()));
   });
@@ -16,6 +17,7 @@ export function sequenceRoutes(service: Service): Hono {
   routes.get('/events', async (context) => {
     const { caller } = await service.authenticate(context, 0);
     const after = readCount(context.req.query('after'), Number.MAX_SAFE_INTEGER);
+    await service.store.confirmSequence(caller, after);
     const headers = { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' };
     return new Response(service.streams.open(caller, after), { headers });
   });

@@ -3,6 +3,7 @@ import { equal } from '../../src/bytes/index.ts';
 import type { AccountId, DeliveryCalls, EntryKind, SequenceEntry } from '../../src/engine/ports.ts';
 import { BLOB_LIFETIME, MAX_BLOB_BYTES } from '../limits.ts';
 import { Refusal } from '../problems.ts';
+import type { ExternalBases } from './sqlite-external-bases.ts';
 
 interface EntryRow {
   readonly sequence: number;
@@ -18,7 +19,7 @@ interface EntryRow {
 }
 
 /** Sequences and groups as an account may see them. Each function runs inside the caller's transaction. */
-export function readsOf(database: Database) {
+export function readsOf(database: Database, externalBases: ExternalBases) {
   const entriesAfter = database.prepare<[Uint8Array, number, number], EntryRow>(
     `SELECT sequence, group_id, position, key_package_ref, log.account_id, message_id, kind, epoch, accepted_at,
             CASE WHEN key_package_ref IS NULL THEN message ELSE welcome END AS message
@@ -57,11 +58,14 @@ export function readsOf(database: Database) {
     return { entries, last: lastSequence.get(reader)?.last ?? 0 };
   }
 
-  function group(reader: AccountId, groupId: Uint8Array): DeliveryCalls['fetch-group']['answer'] {
+  function group(reader: AccountId, groupId: Uint8Array, epoch: number | undefined): DeliveryCalls['fetch-group']['answer'] {
     const found = groupOf.get(groupId);
     if (found === undefined) throw new Refusal('unknown-group');
     if (isMember.get(groupId, reader) === undefined) throw new Refusal('not-a-member');
-    return found;
+    if (epoch === undefined || epoch === found.epoch) return found;
+    const groupInfo = externalBases.find(reader, groupId, epoch);
+    if (groupInfo === undefined) throw new Refusal('stale-epoch');
+    return { groupInfo, epoch, position: found.position };
   }
 
   return { sequence, group };

@@ -4,8 +4,9 @@ import { ID_LENGTH } from '../../src/delivery/bounds.ts';
 import type { AccountId, CommitRouting, Submission } from '../../src/engine/ports.ts';
 import { MAX_FURTHER_COMMITS, MAX_GROUPS, MAX_MEMBERS } from '../limits.ts';
 import { Refusal } from '../problems.ts';
-import { checkForGroup } from '../submission.ts';
+import { checkForGroup, isExternalCommit } from '../submission.ts';
 import type { Accounts } from './sqlite-accounts.ts';
+import type { ExternalBases } from './sqlite-external-bases.ts';
 import type { KeyPackages } from './sqlite-key-packages.ts';
 import type { Links } from './sqlite-links.ts';
 import type { Removals } from './sqlite-removals.ts';
@@ -15,6 +16,7 @@ interface GroupRow {
   readonly emulates: Uint8Array | null;
   readonly epoch: number;
   readonly last_position: number;
+  readonly group_info: Uint8Array;
 }
 
 interface LogRow {
@@ -34,14 +36,23 @@ type Count = { readonly count: number };
 type Sequence = { readonly sequence: number };
 
 /** Appending to a group's log and fanning out, all inside the caller's transaction. */
-export function submissionsOf(database: Database, accounts: Accounts, keyPackages: KeyPackages, links: Links, removals: Removals) {
+export function submissionsOf(
+  database: Database,
+  accounts: Accounts,
+  keyPackages: KeyPackages,
+  links: Links,
+  externalBases: ExternalBases,
+  removals: Removals,
+) {
   const retried = database.prepare<[Uint8Array, Uint8Array], LogRow>(
     'SELECT group_id, position, kind FROM log WHERE account_id = ? AND message_id = ?',
   );
   const sequenceOf = database.prepare<[Uint8Array, Uint8Array, number], Sequence>(
     'SELECT sequence FROM sequences WHERE account_id = ? AND group_id = ? AND position = ?',
   );
-  const groupOf = database.prepare<[Uint8Array], GroupRow>('SELECT emulates, epoch, last_position FROM groups WHERE group_id = ?');
+  const groupOf = database.prepare<[Uint8Array], GroupRow>(
+    'SELECT emulates, epoch, last_position, group_info FROM groups WHERE group_id = ?',
+  );
   const insertGroup = database.prepare(
     'INSERT INTO groups (group_id, emulates, epoch, last_position, group_info) VALUES (?, NULL, 0, 0, ?)',
   );
@@ -118,6 +129,7 @@ export function submissionsOf(database: Database, accounts: Accounts, keyPackage
     for (const { accountId, keyPackageRef } of commit?.welcome?.uses ?? []) deliver(accountId, groupId, position, keyPackageRef);
     const sequence = sequenceOf.get(sender, groupId, position)?.sequence;
     if (sequence === undefined) throw new Error('the sender is no member of its own group');
+    if (isExternalCommit(submission) && !further) externalBases.keep(sender, sequence, groupId, epoch, group.group_info);
     return { position, sequence, reached, link: commit?.newDevice?.linkId };
   }
 

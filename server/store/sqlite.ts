@@ -1,4 +1,5 @@
 import { accountsOf } from './sqlite-accounts.ts';
+import { externalBasesOf } from './sqlite-external-bases.ts';
 import { keyPackagesOf } from './sqlite-key-packages.ts';
 import { linksOf } from './sqlite-links.ts';
 import { blobsOf, readsOf } from './sqlite-reads.ts';
@@ -14,8 +15,9 @@ export function openSqliteStore(path: string): DeliveryStore {
   const keyPackages = keyPackagesOf(database, accounts);
   const links = linksOf(database);
   const removals = removalsOf(database, accounts, keyPackages);
-  const submissions = submissionsOf(database, accounts, keyPackages, links, removals);
-  const reads = readsOf(database);
+  const externalBases = externalBasesOf(database);
+  const submissions = submissionsOf(database, accounts, keyPackages, links, externalBases, removals);
+  const reads = readsOf(database, externalBases);
   const blobs = blobsOf(database);
 
   const write = async <Value>(work: () => Value): Promise<Value> => database.transaction(work).immediate();
@@ -45,7 +47,11 @@ export function openSqliteStore(path: string): DeliveryStore {
           stock: keyPackages.stock(caller.accountId, now),
         })),
       ),
-    readGroup: (caller, groupId) => read(as(caller, () => reads.group(caller.accountId, groupId))),
+    confirmSequence: async (caller, sequence) => {
+      const isWaiting = await read(as(caller, () => externalBases.isWaiting(caller.accountId)));
+      if (isWaiting) await write(as(caller, () => externalBases.confirm(caller, sequence)));
+    },
+    readGroup: (caller, groupId, epoch) => read(as(caller, () => reads.group(caller.accountId, groupId, epoch))),
     uploadKeyPackages: (caller, uploaded, now) => write(as(caller, () => keyPackages.upload(caller.accountId, uploaded, now))),
     claimKeyPackages: (caller, claimId, owners, now) => write(as(caller, () => keyPackages.claim(caller.accountId, claimId, owners, now))),
     putBlob: (caller, hash, bytes, now) => write(as(caller, () => blobs.put(caller.accountId, hash, bytes, now))),

@@ -81,8 +81,13 @@ export interface DeliveryStore {
    * same key. @returns whether anything has changed. @throws stale-key-version
    */
   bindAccountKey(caller: Caller, next: AccountKey, entryId: Uint8Array, now: number): Promise<boolean>;
-  /** @throws unknown-group, not-a-member */
-  readGroup(caller: Caller, groupId: Uint8Array): Promise<DeliveryCalls['fetch-group']['answer']>;
+  /** The device has stored all of its sequence up to here: what waited for it may go. */
+  confirmSequence(caller: Caller, sequence: number): Promise<void>;
+  /**
+   * The newest GroupInfo, or that of `epoch` if the own account left it by an external commit that some of its
+   * devices may not have followed. @throws unknown-group, not-a-member, stale-epoch when that one is not kept
+   */
+  readGroup(caller: Caller, groupId: Uint8Array, epoch: number | undefined): Promise<DeliveryCalls['fetch-group']['answer']>;
 
   /** @returns the stock after it. @throws unannounced-key-package, spent-key-package, malformed */
   uploadKeyPackages(

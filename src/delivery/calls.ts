@@ -33,9 +33,9 @@ const shapes: { readonly [Call in DeliveryCall]: (request: DeliveryCalls[Call]['
   'upload-key-packages': (request) => send('POST', '/v1/key-packages', request),
   'claim-key-packages': (request) => send('POST', '/v1/key-packages/claim', request),
   'fetch-sequence': ({ after, limit }) => get(`/v1/sequence?after=${after}&limit=${limit}`),
-  'fetch-group': ({ groupId }) => get(`/v1/groups/${toBase64Url(groupId)}`),
   'begin-removal': ({ deviceId, statement }) => send('POST', `/v1/devices/${toBase64Url(deviceId)}/removal`, { statement }),
   'bind-account-key': (request) => send('PUT', '/v1/account/key', request),
+  'fetch-group': ({ groupId, epoch }) => get(`/v1/groups/${toBase64Url(groupId)}${epoch === undefined ? '' : `?epoch=${epoch}`}`),
   'put-blob': ({ hash, bytes }) => ({
     method: 'PUT',
     target: `/v1/blobs/${toBase64Url(hash)}`,

@@ -46,7 +46,7 @@ export function startConversation(
 
 function isDirectWith(conversation: Conversation, accountId: Uint8Array): boolean {
   const { title, state, members } = conversation;
-  if (title !== '' || state === 'left' || state === 'out-of-step') return false;
+  if (title !== '' || state === 'left') return false;
   if (members.length === 2) return members.some((member) => equal(member, accountId));
   return pendingItems(conversation).some(
     (item) => item.kind === 'add' && item.members.length === 1 && equal(item.members[0]!.accountId, accountId),
@@ -77,7 +77,7 @@ export function removeMember(turn: Turn, { conversationId, accountId }: CommandO
 /** `messageId` names the message from the tab on, so that asking twice sends once. */
 export function send(turn: Turn, { conversationId, messageId, text }: CommandOf<'send'>): CommandProblem | { messageKey: string } {
   const conversation = turn.state.conversations.get(conversationId);
-  if (conversation === undefined || conversation.state === 'left' || conversation.state === 'out-of-step') return 'unknown-conversation';
+  if (conversation === undefined || conversation.state === 'left') return 'unknown-conversation';
   if (text.trim() === '') return 'text-empty';
   if (utf8(text).length > MAX_TEXT) return 'text-too-long';
   if (wasAsked(conversation, messageId)) return { messageKey: toHex(messageId) };

@@ -24,6 +24,7 @@ import { RESYNC_MESSAGE } from '../virtual-client/emulation-message.ts';
 import { decodeDeviceProfile, encodeDeviceProfile, paddingFor } from './content.ts';
 import { adoptEmulationGroup } from './emulation-epochs.ts';
 import { EngineError } from './errors.ts';
+import { followAnnouncement } from './external-join.ts';
 import { encodeKeyPackage, lifetimeFrom, secondsOf } from './key-package-messages.ts';
 import { endLink } from './linking.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
@@ -270,8 +271,7 @@ async function followCommit(
   const emulatorLeaf = opened.sender.leafIndex;
   if (opened.pathLeaf === undefined) throw new EngineError('bad-action');
   if (own === undefined && emulatorLeaf === turn.emulation().group.ownLeaf) throw new EngineError('unexpected-sender');
-  if (action?.type === 'external_join') throw new EngineError('bad-action');
-  if (action !== undefined && own === undefined) checkKeyPackageUpload(EMULATION_PROTOCOL, before, emulatorLeaf, action);
+  if (action?.type === 'key_package_upload' && own === undefined) checkKeyPackageUpload(EMULATION_PROTOCOL, before, emulatorLeaf, action);
   const ownPath =
     own?.encryptionPrivateKey !== undefined && own.pathSecret !== undefined
       ? { encryptionPrivateKey: own.encryptionPrivateKey, pathSecret: own.pathSecret }
@@ -288,7 +288,8 @@ async function followCommit(
     turn.update({ unlinked: true });
     return;
   }
-  if (action !== undefined) {
+  if (action?.type === 'external_join') followAnnouncement(turn, emulatorLeaf, action.groupId);
+  else if (action !== undefined) {
     announce(turn, entry.acceptedAt, own?.keyPackages ?? evaluated(turn, emulatorLeaf, action));
   }
   const epoch = adoptEmulationGroup(turn, applied.next);

@@ -2,10 +2,12 @@ import { equal, toHex } from '../bytes/index.ts';
 import { forgetUnnamedKeys } from './account-keys.ts';
 import { followEmulationEntry } from './emulation-group.ts';
 import { isNamed } from './errors.ts';
+import { passEntry } from './external-join.ts';
 import { followGroupEntry, leave } from './higher-level-group.ts';
 import { endLink, linkDone } from './linking.ts';
 import { dropPending } from './pending-emulation.ts';
 import type { SequenceEntry } from './ports.ts';
+import { followOutside, NeedGroupInfo, passBy, wantGroupInfo } from './rejoin.ts';
 import { forgetExpiredKeyPackages, forgetUnnamedEpochs } from './retention.ts';
 import { giveUpEcho } from './sending.ts';
 import type { Turn } from './turn.ts';
@@ -25,6 +27,10 @@ export async function followEntries(turn: Turn, entries: readonly SequenceEntry[
     try {
       await turn.attempt(() => followEntry(turn, entry));
     } catch (error) {
+      if (error instanceof NeedGroupInfo) {
+        wantGroupInfo(turn, error);
+        break;
+      }
       refuse(turn, entry, error);
     }
     turn.update({ cursor: { sequence: entry.sequence, known: Math.max(cursor.known, entry.sequence, last) } });
@@ -38,15 +44,25 @@ async function followEntry(turn: Turn, entry: SequenceEntry): Promise<void> {
     const { pending } = turn.emulation();
     await followEmulationEntry(turn, entry);
     if (pending?.purpose === 'add-device' && isNamedBy(entry, pending.submission.messageId)) linkDone(turn);
-  } else if (isFollowed(turn, entry)) await followGroupEntry(turn, entry);
+  } else if (isOutside(turn, entry)) await followOutside(turn, entry);
+  else if (isFollowed(turn, entry)) {
+    await followGroupEntry(turn, entry);
+    passEntry(turn, entry);
+  }
   forgetUnnamedEpochs(turn);
   forgetUnnamedKeys(turn);
 }
 
-/** Entries of groups that this device has left or lost are not for it any more, but a new Welcome is. */
+/** Entries of groups that this device has left are not for it any more, but a new Welcome is. */
 function isFollowed(turn: Turn, entry: SequenceEntry): boolean {
-  const state = turn.state.conversations.get(toHex(entry.groupId))?.state;
-  return entry.kind === 'welcome' || (state !== 'left' && state !== 'out-of-step');
+  return entry.kind === 'welcome' || turn.state.conversations.get(toHex(entry.groupId))?.state !== 'left';
+}
+
+/** Messages of a group that this device is not in, though the account is: only an external commit of ours brings it in. */
+function isOutside(turn: Turn, { kind, groupId }: SequenceEntry): boolean {
+  if (kind === 'welcome' || kind === 'creation') return false;
+  const state = turn.state.conversations.get(toHex(groupId))?.state;
+  return state === undefined || state === 'out-of-step';
 }
 
 /** Errors that say that the group goes on without this device: only joining anew would help. */
@@ -58,8 +74,17 @@ const LOST: ReadonlySet<string> = new Set([
   'derivation-info-not-ours',
   'derivation-info-malformed',
   'leaf-punctured',
-  'unknown-epoch',
 ]);
+
+/** Whether the group goes on without this device. An unknown epoch is ours to miss only where the log has come to a later one. */
+function isLost(turn: Turn, { groupId, epoch }: SequenceEntry, code: string): boolean {
+  const id = toHex(groupId);
+  const current = turn.group(id).context.epoch;
+  const named = BigInt(epoch);
+  // After a commit that we refused, messages of the epoch that it claims to begin say nothing about us.
+  if (turn.conversation(id).refusedCommit !== undefined && named > current) return false;
+  return (LOST.has(code) && named >= current) || (code === 'unknown-epoch' && named > current);
+}
 
 function refuse(turn: Turn, entry: SequenceEntry, error: unknown): void {
   if (!isNamed(error)) throw error;
@@ -88,16 +113,23 @@ function refuseGroupEntry(turn: Turn, entry: SequenceEntry, code: string): void 
   }
   const id = toHex(entry.groupId);
   const conversation = turn.state.conversations.get(id);
-  if (conversation === undefined) return;
+  if (conversation === undefined) {
+    passEntry(turn, entry);
+    return;
+  }
   turn.notice('refused-message', conversation.title);
+  if (conversation.state === 'member' && isLost(turn, entry, code)) leave(turn, id, 'out-of-step');
+  if (turn.conversation(id).state === 'out-of-step') {
+    passBy(turn, entry);
+    return;
+  }
   if (entry.position === conversation.position + 1) turn.updateConversation(id, { position: entry.position });
   giveUpEcho(turn, id, entry);
-  if (conversation.state !== 'member') return;
-  const { context } = turn.group(id);
-  // After a commit that we refused, messages of the epoch that it claims to begin say nothing about us.
-  const isBeyondRefused = conversation.refusedCommit !== undefined && BigInt(entry.epoch) > context.epoch;
-  if (LOST.has(code) && BigInt(entry.epoch) >= context.epoch && !isBeyondRefused) leave(turn, id, 'out-of-step');
-  else if (entry.kind === 'commit' && BigInt(entry.epoch) === context.epoch) turn.updateConversation(id, { refusedCommit: entry.position });
+  if (entry.kind !== 'commit') return;
+  passEntry(turn, entry);
+  if (conversation.state === 'member' && BigInt(entry.epoch) === turn.group(id).context.epoch) {
+    turn.updateConversation(id, { refusedCommit: entry.position });
+  }
 }
 
 /** Reading section 7: a KeyPackage's secrets go at the first Welcome, a broken one too: the server has spent it. */

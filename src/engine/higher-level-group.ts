@@ -6,6 +6,7 @@ import {
   joinFromEpochZero,
   keepProposal,
   leafAt,
+  MlsError,
   open,
   readGroupInfo,
   type CommitEffects,
@@ -20,6 +21,7 @@ import { CONVERSATION_COMPONENT, decodeText, openTitle, readConversationProfile 
 import { accountsOf, newConversation } from './conversation.ts';
 import { keyPackageKeys } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
+import { externalInitOf, finishJoin, joinOperations } from './external-join.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import { secondsOf } from './key-package-messages.ts';
 import type { SequenceEntry } from './ports.ts';
@@ -86,7 +88,7 @@ async function followWelcome(turn: Turn, entry: SequenceEntry): Promise<void> {
 }
 
 /** The virtual client is in the group now, by `operation`'s leaf. */
-function enter(turn: Turn, entry: SequenceEntry, group: GroupState, operation: Operation, title: string): void {
+export function enter(turn: Turn, entry: SequenceEntry, group: GroupState, operation: Operation, title: string): void {
   const id = toHex(entry.groupId);
   const known = turn.state.conversations.get(id);
   const base = known ?? newConversation(entry.groupId, entry.acceptedAt);
@@ -180,17 +182,31 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
   const before = turn.conversation(id);
   const previous = turn.group(id);
   const checkLeaf = virtualLeafCheck(turn.account().authenticationKey);
-  const leaf = opened.sentByOwnLeaf ? opened.pathLeaf : undefined;
-  const followed = leaf && followOwnLeaf(turn, leaf, GROUP_SUITE, { active: before.leaf, operations: before.operations });
+  // An external commit in our account's name is a resync by a sibling, or by this device: the leaf moves.
+  const moves = opened.external && equal(from.accountId, turn.account().accountId);
+  const leaf = opened.sentByOwnLeaf || moves ? opened.pathLeaf : undefined;
+  const operations = [...before.operations, ...joinOperations(turn.state, id)];
+  const followed = leaf && followOwnLeaf(turn, leaf, GROUP_SUITE, { active: before.leaf, operations });
+  const externalInit = moves && followed !== undefined ? externalInitOf(followed.operation) : undefined;
   const applied = await applyCommit(GROUP_SUITE, previous, opened, {
     ...(followed && { ownPath: followed.own }),
+    ...(externalInit && { externalInit: externalInit.pair }),
     checkLeaf,
     now: secondsOf(entry.acceptedAt),
+  }).catch((error: unknown) => {
+    // What of an own path only our devices can check says nothing to the others: they went on.
+    if (followed !== undefined && error instanceof MlsError && error.code === 'path-key-mismatch') {
+      throw new EngineError('leaf-keys-mismatch');
+    }
+    throw error;
   });
   turn.spend(applied.spent);
+  if (externalInit !== undefined) turn.spend([externalInit.secret]);
   if (followed !== undefined) turn.spend(pathSecrets(followed.own));
   const effects = applied.value;
+  if (opened.external) checkExternal(effects);
   if (effects.removedSelf) {
+    finishJoin(turn, id);
     leave(turn, id, 'left');
     recordEffects(turn, entry, effects, from);
     return;
@@ -218,8 +234,18 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
       .map(({ operationSecret }) => operationSecret),
   );
   wipeDroppedLeaves(turn, before, next);
+  if (effects.ownLeafMoved) finishJoin(turn, id);
   requeueDead(turn, id, entry);
   recordEffects(turn, entry, effects, from);
+}
+
+/**
+ * Only a member comes in by external commit, and takes its own old leaf away: nobody is in twice, and who
+ * was removed stays out. @throws EngineError 'unexpected-sender'
+ */
+function checkExternal({ added, removed }: CommitEffects): void {
+  const [joiner] = added.map(({ leaf }) => accountOf(leaf));
+  if (joiner === undefined || !removed.some(({ leaf }) => equal(accountOf(leaf), joiner))) throw new EngineError('unexpected-sender');
 }
 
 /** Leaf secrets that nothing of the conversation refers to any more. */
@@ -234,8 +260,8 @@ function leafNodeSecrets({ leaf, pastLeaves }: Conversation): LiveLeaf['leafNode
 }
 
 /**
- * We are out of the group, or it goes on without us: nothing of it can be read or sent from now on, and
- * its secrets go; what was said stays.
+ * We are out of the group, or it goes on without us until this device is back: nothing of it can be read or
+ * sent from now on, and its secrets go; what was said stays.
  */
 export function leave(turn: Turn, id: string, state: 'left' | 'out-of-step'): void {
   const before = turn.conversation(id);
@@ -247,11 +273,9 @@ export function leave(turn: Turn, id: string, state: 'left' | 'out-of-step'): vo
     leaf: undefined,
     pastLeaves: [],
     operations: [],
-    queue: unsentTexts(before),
     claim: undefined,
-    pending: undefined,
-    awaitingEcho: [],
     hold: undefined,
+    ...(state === 'left' && { queue: unsentTexts(before), pending: undefined, awaitingEcho: [] }),
   });
   wipeDroppedLeaves(turn, before, after);
   turn.setGroup(id, undefined);
@@ -259,8 +283,11 @@ export function leave(turn: Turn, id: string, state: 'left' | 'out-of-step'): vo
 
 function recordEffects(turn: Turn, entry: SequenceEntry, effects: CommitEffects, from: Sender): void {
   const common = { sender: from.accountId, device: from.device, alarm: from.alarm };
-  const added = effects.added.map(({ leaf }) => accountOf(leaf));
-  const removed = effects.removed.map(({ leaf }) => accountOf(leaf));
+  const joined = effects.added.map(({ leaf }) => accountOf(leaf));
+  const gone = effects.removed.map(({ leaf }) => accountOf(leaf));
+  // An account whose leaf has only moved was there before and is there now.
+  const added = joined.filter((accountId) => !gone.some((other) => equal(other, accountId)));
+  const removed = gone.filter((accountId) => !joined.some((other) => equal(other, accountId)));
   if (added.length === 0 && removed.length === 0) return;
   record(turn, entry, { kind: 'event', text: 'members', ...common, added, removed });
 }
@@ -268,7 +295,7 @@ function recordEffects(turn: Turn, entry: SequenceEntry, effects: CommitEffects,
 type Line = Pick<StoredMessage, 'kind' | 'text' | 'sender'> & Partial<StoredMessage>;
 
 /** Puts one line into the conversation's history. */
-function record(turn: Turn, entry: SequenceEntry, line: Line): void {
+export function record(turn: Turn, entry: SequenceEntry, line: Line): void {
   const id = toHex(entry.groupId);
   const conversation = turn.conversation(id);
   const message: StoredMessage = {

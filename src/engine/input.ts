@@ -23,11 +23,13 @@ export type Preparation =
   | { readonly kind: 'claim'; readonly conversationId: string }
   | { readonly kind: 'message'; readonly conversationId: string }
   | { readonly kind: 'renewal'; readonly conversationId: string }
+  | { readonly kind: 'plan-join'; readonly conversationId: string }
+  | { readonly kind: 'announce-join'; readonly conversationId: string }
   | { readonly kind: 'link-expiry' }
   | { readonly kind: 'uploads-used' };
 
 /** Requests whose answers change the state. */
-export type EngineCall = Exclude<DeliveryCall, 'find-account' | 'fetch-sequence' | 'fetch-group' | 'put-blob' | 'fetch-blob'>;
+export type EngineCall = Exclude<DeliveryCall, 'find-account' | 'fetch-sequence'>;
 
 /** One request with its answer. */
 export type AnswerInput = {
@@ -36,7 +38,7 @@ export type AnswerInput = {
     readonly call: Call;
     readonly request: DeliveryCalls[Call]['request'];
     readonly answer: DeliveryAnswer<Call>;
-    /** Of submissions and claims: whose. Undefined for the emulation group's. */
+    /** Of submissions, claims and GroupInfos: whose. Undefined for the emulation group's. */
     readonly conversationId: string | undefined;
   };
 }[EngineCall];

@@ -79,6 +79,7 @@ export async function startLink(turn: Turn, deviceName: string): Promise<Command
     role: 'new',
     nonce,
     keyPackage,
+    welcome: undefined,
     keys: {
       initPrivateKey: Secret.of('init_private_key', init.privateKey),
       encryptionPrivateKey: Secret.of('encryption_private_key', encryption.privateKey),
@@ -115,6 +116,7 @@ function freshLink(turn: Turn, secret: Secret<'link_secret'>) {
     reveal: undefined,
     otherName: undefined,
     toPut: [],
+    blobs: [],
     toDelete: false,
     hidden: false,
   };
@@ -159,14 +161,14 @@ export function endLink(turn: Turn, problem: LinkProblem): void {
     payload: sealSlot(EMULATION_SUITE, link.secret, 'cancelled', utf8(problem), turn.random),
   };
   const kept = { step: 'ended' as const, problem, toPut: tellOther ? [cancelled] : [], toDelete: !tellOther };
-  turn.update({ link: { ...withoutKeys(turn, link), ...kept } });
+  turn.update({ link: { ...withoutKeys(turn, link), ...kept }, linkBlobs: new Map() });
 }
 
 /** The KeyPackage's private keys are used up. */
 export function withoutKeys<Link extends LinkState>(turn: Turn, link: Link): Link {
   if (link.role !== 'new' || link.keys === undefined) return link;
   turn.spend([link.keys.initPrivateKey, link.keys.encryptionPrivateKey]);
-  return { ...link, keys: undefined };
+  return { ...link, keys: undefined, welcome: undefined };
 }
 
 /** Forgets the exchange; on a device that was not linked, the device too. */
@@ -316,7 +318,7 @@ export function expireLink(turn: Turn): void {
 /** The adder's commit is in the log: the new device has its Welcome. */
 export function linkDone(turn: Turn): void {
   const link = currentLink(turn);
-  turn.update({ link: { ...link, step: 'done', toPut: [] } });
+  turn.update({ link: { ...link, step: 'done', toPut: [] }, linkBlobs: new Map() });
 }
 
 /** New device: the Welcome does not bring what was agreed. */

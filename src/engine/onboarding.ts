@@ -1,4 +1,4 @@
-import { equal, toHex } from '../bytes/index.ts';
+import { equal, fromHex, toHex } from '../bytes/index.ts';
 import {
   decodeGroupTransfer,
   encodeGroupTransfer,
@@ -15,13 +15,14 @@ import {
   encodeGuardKey,
   encodeNewEmulatorClientState,
   verifyAccountBinding,
-  type HigherLevelGroupState,
+  type RandomSource,
 } from '../virtual-client/index.ts';
 import { ownKeyVersion, signingKeysOf } from './account-keys.ts';
 import { enterEmulationEpoch } from './emulation-epochs.ts';
 import { prepareCommit } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
 import { accountsOf, newConversation } from './conversation.ts';
+import { hasAnnouncedJoins } from './external-join.ts';
 import { decodeKeyPackage } from './key-package-messages.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
 import { components } from './leaf-templates.ts';
@@ -30,6 +31,7 @@ import { mailboxOf, requestOf, withoutKeys } from './linking.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import { decodeRecord, encodeRecord } from './record-codec.ts';
 import { isRemoving, NO_REMOVAL } from './removal-state.ts';
+import { INLINE_BUDGET, isReference, withReferences, wholeGroup, type WholeGroup } from './state-transfer.ts';
 import { NeedGroups, type AdderLink, type Conversation, type EngineState, type NewDeviceLink, type SigningKey } from './state.ts';
 import type { Turn } from './turn.ts';
 
@@ -58,10 +60,11 @@ interface GroupTransfer {
 }
 
 /**
- * No Add while an own group creation is on its way (reading section 10): the newcomer could not follow it.
- * Nor before a removed device is out and the account has its new key.
+ * No Add while an own group creation or external join is on its way (reading section 10): the newcomer could not
+ * follow it. Nor before a removed device is out and the account has its new key.
  */
 export function canAddDevice(state: EngineState): boolean {
+  if (hasAnnouncedJoins(state)) return false;
   if (state.emulation !== undefined && isRemoving(state.emulation)) return false;
   return [...state.conversations.values()].every(
     ({ pending, awaitingEcho }) =>
@@ -77,7 +80,11 @@ export async function prepareAddDevice(turn: Turn, link: AdderLink): Promise<voi
   turn.updateEmulation({
     deviceNames: new Map(emulation.deviceNames).set(toHex(keyPackage.leafNode.signaturePublicKey), request.deviceName),
   });
-  const state = exportState(turn.state);
+  const { state, blobs } = exportState(turn.state, INLINE_BUDGET, turn.random);
+  turn.update({
+    link: { ...link, blobs: [...blobs].map(([hash, { length }]) => ({ hash: fromHex(hash), length })) },
+    linkBlobs: blobs,
+  });
   await prepareCommit(turn, {
     purpose: 'add-device',
     proposals: [{ proposalType: 'add', add: { keyPackage } }],
@@ -95,7 +102,11 @@ export async function prepareAddDevice(turn: Turn, link: AdderLink): Promise<voi
 }
 
 /** @throws NeedGroups when a conversation's MLS state is not in memory */
-function exportState(state: EngineState): Uint8Array {
+function exportState(
+  state: EngineState,
+  budget: number,
+  random: RandomSource,
+): { state: Uint8Array; blobs: ReadonlyMap<string, Uint8Array> } {
   const { account, emulation } = state;
   if (account === undefined || emulation === undefined) throw new EngineError('not-ready');
   const members = [...state.conversations].filter(([, conversation]) => conversation.state === 'member');
@@ -112,17 +123,24 @@ function exportState(state: EngineState): Uint8Array {
     contacts: state.contacts,
     announcedAt: new Map([...state.keyPackages].map(([ref, { announcedAt }]) => [ref, announcedAt])),
   };
-  return encodeNewEmulatorClientState({
+  const { groups, blobs } = withReferences(
+    members.map(([id, conversation]) => exportGroup(conversation, state.groups.get(id)!)),
+    budget,
+    random,
+  );
+  const encoded = encodeNewEmulatorClientState({
     sequence: BigInt(state.cursor.sequence),
     signingKeys: signingKeysOf(account).map(({ keyVersion, signer }) => ({ keyVersion, signaturePrivateKey: signer })),
     activeKeyPackages: [...state.keyPackages.values()],
     pastEmulationEpochs: [...emulation.epochs.values()],
-    higherLevelGroups: members.map(([id, conversation]) => exportGroup(conversation, state.groups.get(id)!)),
+    higherLevelGroups: groups,
     applicationData: encodeRecord(application),
   });
+  for (const group of groups) if (isReference(group)) group.blobKey.wipe();
+  return { state: encoded, blobs };
 }
 
-function exportGroup(conversation: Conversation, group: GroupState): HigherLevelGroupState {
+function exportGroup(conversation: Conversation, group: GroupState): WholeGroup {
   if (conversation.leaf === undefined) throw new EngineError('not-ready');
   const transfer: GroupTransfer = {
     group: encodeGroupTransfer(group),
@@ -161,6 +179,18 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
   if (component === undefined) throw new EngineError('bad-onboarding-state');
   const told = decodeNewEmulatorClientState(EMULATION_PROTOCOL, component);
   component.fill(0);
+  const references = told.higherLevelGroups.filter(isReference);
+  if (references.some(({ blobHash }) => !turn.state.linkBlobs.has(toHex(blobHash)))) {
+    const blobs = references.map(({ blobHash, blobLength }) => ({ hash: blobHash, length: Number(blobLength) }));
+    turn.spend([...told.signingKeys.map(({ signaturePrivateKey }) => signaturePrivateKey), ...references.map(({ blobKey }) => blobKey)]);
+    turn.update({ link: { ...link, welcome, blobs } });
+    return;
+  }
+  const groups = told.higherLevelGroups.map((group) => wholeGroup(group, turn.state.linkBlobs));
+  turn.spend(references.map(({ blobKey }) => blobKey));
+  const brought = new Set(told.pastEmulationEpochs.map((past) => toHex(past.epochId)));
+  const named = groups.flatMap(({ leaf, pendingOperations }) => [leaf.epochId, ...pendingOperations.map((operation) => operation.epochId)]);
+  if (named.some((epoch) => !brought.has(toHex(epoch)))) throw new EngineError('bad-onboarding-state');
   const application = decodeRecord<ApplicationData>(told.applicationData);
   const binding = decodeAccountBinding(application.binding);
   const keys = told.signingKeys.map(({ keyVersion, signaturePrivateKey }): SigningKey => {
@@ -214,12 +244,12 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
       }),
     ),
     link: { ...withoutKeys(turn, link), step: 'done', toPut: [], toDelete: true },
+    linkBlobs: new Map(),
   });
-  for (const transferred of told.higherLevelGroups) importGroup(turn, transferred);
+  for (const transferred of groups) importGroup(turn, transferred);
 }
 
-function importGroup(turn: Turn, state: HigherLevelGroupState): void {
-  if (state.type !== 'state_transfer') throw new EngineError('bad-onboarding-state');
+function importGroup(turn: Turn, state: WholeGroup): void {
   const transfer = decodeRecord<GroupTransfer>(state.groupState);
   const group = decodeGroupTransfer(transfer.group);
   if (!equal(group.context.groupId, state.groupId)) throw new EngineError('bad-onboarding-state');

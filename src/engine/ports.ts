@@ -145,7 +145,6 @@ export interface DeliveryCalls {
     request: { after: number; limit: number };
     answer: { entries: readonly SequenceEntry[]; last: number; stock: number };
   };
-  'fetch-group': { request: { groupId: Uint8Array }; answer: { groupInfo: Uint8Array; epoch: number; position: number } };
   /**
    * Reading section 12, Begin. Idempotent by device; `statement` is a RemovalStatement for it. A device may
    * name itself.
@@ -155,6 +154,11 @@ export interface DeliveryCalls {
   'bind-account-key': {
     request: { keyVersion: number; signatureKey: Uint8Array; proof: Uint8Array };
     answer: { keyVersion: number; binding: Uint8Array };
+  };
+  /** Without `epoch` the newest; with it one that an external commit of the own account left (reading section 11). */
+  'fetch-group': {
+    request: { groupId: Uint8Array; epoch: number | undefined };
+    answer: { groupInfo: Uint8Array; epoch: number; position: number };
   };
   'put-blob': { request: { hash: Uint8Array; bytes: Uint8Array }; answer: object };
   'fetch-blob': { request: { hash: Uint8Array }; answer: { bytes: Uint8Array } };

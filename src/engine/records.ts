@@ -1,5 +1,7 @@
+import { toHex } from '../bytes/index.ts';
 import { changedRecords, decodeGroup, type GroupState } from '../mls/index.ts';
 import { changedEpochRecords, decodeEpochRecords, epochRecords, type EmulationEpoch } from '../virtual-client/index.ts';
+import { DecodeError } from '../wire/index.ts';
 import { EMULATION_PROTOCOL } from './protocol.ts';
 import { decodeRecord, encodeRecord } from './record-codec.ts';
 import {
@@ -8,7 +10,10 @@ import {
   type EmulationState,
   type EngineState,
   type OutstandingKeyPackage,
+  type PendingEmulationMessage,
+  type PendingSubmission,
   type StoredMessage,
+  type WorkItem,
 } from './state.ts';
 import type { StoreChanges } from './ports.ts';
 import type { StoredLine } from './turn.ts';
@@ -17,23 +22,47 @@ import type { StoredLine } from './turn.ts';
  * Which part of the state lies in which record. A part is written when its object is another one
  * than before, so a step costs what it changed and not what there is.
  *
- *     device, creating, account, cursor, link, uploads, contacts, notices, unlinked
- *     emulation/state            position, floor, names, the pending message
+ *     device, creating, account, cursor, link, uploads, contacts, notices, unlinked, externalJoins
+ *     link-blob/<hash>           one per sealed conversation on its way to a new device; loaded with link
+ *     emulation/state            position, floor, names
+ *     emulation/pending          the message that is on its way
  *     emulation/group/...        the emulation group's MLS state
  *     emulation/epoch/<epoch>    one per kept emulation epoch: its punctured PPRF and keys
  *     key-package/<ref>          one per outstanding KeyPackage
- *     conversation/<id>          leaf, queue, what is on its way; members/<id> beside it
+ *     conversation/<id>          leaf, positions, the last line; members/<id> and draft/<id> beside it
+ *     outgoing/<id>/pending      the message that is on its way; claim beside it
+ *     outgoing/<id>/queue/...    one per thing asked for, echo/... one per message accepted: see putChain
  *     group/<id>/...             a conversation's MLS state, loaded on demand
  *     message/<id>/<position>    what was said
  */
-const SINGLE = ['device', 'creating', 'account', 'cursor', 'link', 'uploads', 'stock', 'contacts', 'notices', 'unlinked'] as const;
+const SINGLE = [
+  'device',
+  'creating',
+  'account',
+  'cursor',
+  'link',
+  'uploads',
+  'stock',
+  'contacts',
+  'notices',
+  'unlinked',
+  'externalJoins',
+] as const;
 
+const LINK_BLOB = 'link-blob/';
 const EMULATION_STATE = 'emulation/state';
+const EMULATION_PENDING = 'emulation/pending';
 const EMULATION_GROUP = 'emulation/group/';
 const EMULATION_EPOCH = 'emulation/epoch/';
 const KEY_PACKAGE = 'key-package/';
 const CONVERSATION = 'conversation/';
 const MEMBERS = 'members/';
+const DRAFT = 'draft/';
+const OUTGOING = 'outgoing/';
+
+/** Parts with records of their own, so that what changes often does not rewrite what is large. */
+type EmulationRecord = Omit<EmulationState, 'group' | 'epochs' | 'pending'>;
+type ConversationRecord = Omit<Conversation, 'members' | 'draft' | 'queue' | 'claim' | 'pending' | 'awaitingEcho'>;
 
 /** Prefix of a conversation's MLS state. */
 export function groupPrefix(conversationId: string): string {
@@ -50,12 +79,9 @@ export function changesBetween(previous: EngineState, next: EngineState, lines: 
   const changes = { puts: new Map<string, Uint8Array>(), deletes: [] as string[] };
   for (const key of SINGLE) put(changes, key, previous[key], next[key]);
   putEmulation(changes, previous.emulation, next.emulation);
+  putAll(changes, LINK_BLOB, previous.linkBlobs, next.linkBlobs, (blob) => encodeRecord(blob));
   putAll(changes, KEY_PACKAGE, previous.keyPackages, next.keyPackages, (keyPackage) => encodeRecord(keyPackage));
-  putAll(changes, CONVERSATION, previous.conversations, next.conversations, encodeConversation);
-  for (const [id, conversation] of next.conversations) {
-    put(changes, MEMBERS + id, previous.conversations.get(id)?.members, conversation.members);
-  }
-  for (const id of previous.conversations.keys()) if (!next.conversations.has(id)) changes.deletes.push(MEMBERS + id);
+  putConversations(changes, previous.conversations, next.conversations);
   for (const [id, group] of next.groups) putGroup(changes, groupPrefix(id), previous.groups.get(id), group);
   for (const [id, group] of previous.groups) if (!next.groups.has(id)) putGroup(changes, groupPrefix(id), group, undefined);
   for (const { conversationId, message } of lines) {
@@ -95,8 +121,81 @@ function putEmulation(changes: Changes, previous: EmulationState | undefined, ne
   if (previous === next) return;
   putGroup(changes, EMULATION_GROUP, previous?.group, next?.group);
   putEpochs(changes, previous?.epochs ?? new Map(), next?.epochs ?? new Map());
-  put(changes, EMULATION_STATE, undefined, next && withoutParts(next));
-  if (next === undefined) changes.deletes.push(EMULATION_STATE);
+  putFields(changes, EMULATION_STATE, previous && withoutParts(previous), next && withoutParts(next));
+  put(changes, EMULATION_PENDING, previous?.pending, next?.pending);
+}
+
+function putConversations(changes: Changes, previous: ReadonlyMap<string, Conversation>, next: ReadonlyMap<string, Conversation>): void {
+  if (previous === next) return;
+  for (const [id, conversation] of next) putConversation(changes, id, previous.get(id), conversation);
+  for (const [id, conversation] of previous) if (!next.has(id)) putConversation(changes, id, conversation, undefined);
+}
+
+function putConversation(changes: Changes, id: string, previous: Conversation | undefined, next: Conversation | undefined): void {
+  if (previous === next) return;
+  const outgoing = `${OUTGOING}${id}/`;
+  putFields(changes, CONVERSATION + id, previous && ownFields(previous), next && ownFields(next));
+  put(changes, MEMBERS + id, previous?.members, next?.members);
+  put(changes, DRAFT + id, previous?.draft || undefined, next?.draft || undefined);
+  put(changes, `${outgoing}claim`, previous?.claim, next?.claim);
+  put(changes, `${outgoing}pending`, previous?.pending, next?.pending);
+  putChain(changes, `${outgoing}queue/`, previous?.queue ?? [], next?.queue ?? [], ({ messageId }) => messageId);
+  putChain(changes, `${outgoing}echo/`, previous?.awaitingEcho ?? [], next?.awaitingEcho ?? [], ({ item }) => item.messageId);
+}
+
+/** One record of several fields, written when any of them is another one. */
+function putFields<Fields extends object>(changes: Changes, key: string, previous: Fields | undefined, next: Fields | undefined): void {
+  const fields = next === undefined ? [] : (Object.keys(next) as (keyof Fields)[]);
+  if (previous !== undefined && next !== undefined && fields.every((field) => previous[field] === next[field])) return;
+  put(changes, key, previous, next);
+}
+
+/** An item of a list with the hex name of the one before it. */
+interface Link<Item> {
+  readonly item: Item;
+  readonly after: string | undefined;
+}
+
+/**
+ * A list as one record per item, each naming the one before it: an item put in or taken out at either
+ * end writes two records at most, however long the list is.
+ */
+function putChain<Item>(
+  changes: Changes,
+  prefix: string,
+  previous: readonly Item[],
+  next: readonly Item[],
+  nameOf: (item: Item) => Uint8Array,
+): void {
+  if (previous === next) return;
+  const before = chainOf(previous, nameOf);
+  const after = chainOf(next, nameOf);
+  for (const [name, link] of after) {
+    const old = before.get(name);
+    if (old?.item !== link.item || old.after !== link.after) changes.puts.set(prefix + name, encodeRecord(link));
+  }
+  for (const name of before.keys()) if (!after.has(name)) changes.deletes.push(prefix + name);
+}
+
+function chainOf<Item>(items: readonly Item[], nameOf: (item: Item) => Uint8Array): Map<string, Link<Item>> {
+  const names = items.map((item) => toHex(nameOf(item)));
+  return new Map(items.map((item, index) => [names[index]!, { item, after: names[index - 1] }]));
+}
+
+/** @throws DecodeError when the records do not make one list */
+function decodeChain<Item>(records: ReadonlyMap<string, Uint8Array>, prefix: string): Item[] {
+  const byPredecessor = new Map<string | undefined, readonly [string, Item]>();
+  const own = under(records, prefix);
+  for (const [name, bytes] of own) {
+    const { item, after } = decodeRecord<Link<Item>>(bytes);
+    byPredecessor.set(after, [name, item]);
+  }
+  const items: Item[] = [];
+  for (let link = byPredecessor.get(undefined); link !== undefined && items.length < own.size; link = byPredecessor.get(link[0])) {
+    items.push(link[1]);
+  }
+  if (items.length !== own.size) throw new DecodeError('invalid-value', 'list of records');
+  return items;
 }
 
 function putEpochs(changes: Changes, previous: ReadonlyMap<string, EmulationEpoch>, next: ReadonlyMap<string, EmulationEpoch>): void {
@@ -117,14 +216,14 @@ function decodeEpochs(records: ReadonlyMap<string, Uint8Array>): Map<string, Emu
   return new Map([...ids].map((id) => [id, decodeEpochRecords(EMULATION_PROTOCOL, under(records, `${id}/`))]));
 }
 
-function withoutParts(emulation: EmulationState): Omit<EmulationState, 'group' | 'epochs'> {
-  const { group: _group, epochs: _epochs, ...rest } = emulation;
+function withoutParts(emulation: EmulationState): EmulationRecord {
+  const { group: _group, epochs: _epochs, pending: _pending, ...rest } = emulation;
   return rest;
 }
 
-function encodeConversation(conversation: Conversation): Uint8Array {
-  const { members: _members, ...rest } = conversation;
-  return encodeRecord(rest);
+function ownFields(conversation: Conversation): ConversationRecord {
+  const { members: _1, draft: _2, queue: _3, claim: _4, pending: _5, awaitingEcho: _6, ...rest } = conversation;
+  return rest;
 }
 
 /** The state of all records but those of conversations' MLS states and messages. */
@@ -134,27 +233,52 @@ export function decodeState(records: ReadonlyMap<string, Uint8Array>): EngineSta
     ...EMPTY_STATE,
     ...single,
     emulation: decodeEmulation(records),
+    linkBlobs: decodeAll<Uint8Array>(records, LINK_BLOB, decodeRecord),
     keyPackages: decodeAll<OutstandingKeyPackage>(records, KEY_PACKAGE, decodeRecord),
-    conversations: new Map(
-      [...under(records, CONVERSATION)].map(([id, bytes]) => {
-        const members = records.get(MEMBERS + id);
-        return [
-          id,
-          { ...decodeRecord<Conversation>(bytes), members: members === undefined ? [] : decodeRecord<Conversation['members']>(members) },
-        ];
-      }),
-    ),
+    conversations: decodeConversations(records),
   };
 }
 
+function decodeConversations(records: ReadonlyMap<string, Uint8Array>): Map<string, Conversation> {
+  // Sorted into conversations once: looking through all for each would take the square of their number.
+  const outgoing = new Map<string, Map<string, Uint8Array>>();
+  for (const [key, bytes] of under(records, OUTGOING)) {
+    const [id = '', ...rest] = key.split('/');
+    outgoing.set(id, (outgoing.get(id) ?? new Map<string, Uint8Array>()).set(rest.join('/'), bytes));
+  }
+  return new Map(
+    [...under(records, CONVERSATION)].map(([id, bytes]): [string, Conversation] => {
+      const own = outgoing.get(id) ?? new Map<string, Uint8Array>();
+      return [
+        id,
+        {
+          ...decodeRecord<ConversationRecord>(bytes),
+          members: decodeOptional<Conversation['members']>(records, MEMBERS + id) ?? [],
+          draft: decodeOptional<string>(records, DRAFT + id) ?? '',
+          claim: decodeOptional<NonNullable<Conversation['claim']>>(own, 'claim'),
+          pending: decodeOptional<PendingSubmission>(own, 'pending'),
+          queue: decodeChain<WorkItem>(own, 'queue/'),
+          awaitingEcho: decodeChain<PendingSubmission>(own, 'echo/'),
+        },
+      ];
+    }),
+  );
+}
+
+function decodeOptional<Value>(records: ReadonlyMap<string, Uint8Array>, key: string): Value | undefined {
+  const bytes = records.get(key);
+  return bytes === undefined ? undefined : decodeRecord<Value>(bytes);
+}
+
 /** Prefixes that `decodeState` wants, for loading them. */
-export const STATE_PREFIXES: readonly string[] = [...SINGLE, 'emulation/', KEY_PACKAGE, CONVERSATION, MEMBERS];
+export const STATE_PREFIXES: readonly string[] = [...SINGLE, 'emulation/', KEY_PACKAGE, CONVERSATION, MEMBERS, DRAFT, OUTGOING];
 
 function decodeEmulation(records: ReadonlyMap<string, Uint8Array>): EmulationState | undefined {
   const state = records.get(EMULATION_STATE);
   if (state === undefined) return undefined;
   return {
-    ...decodeRecord<Omit<EmulationState, 'group' | 'epochs'>>(state),
+    ...decodeRecord<EmulationRecord>(state),
+    pending: decodeOptional<PendingEmulationMessage>(records, EMULATION_PENDING),
     group: decodeGroup(under(records, EMULATION_GROUP)),
     epochs: decodeEpochs(under(records, EMULATION_EPOCH)),
   };

@@ -40,12 +40,16 @@ export interface RemovalProgress {
 export function removalProgress({ account, emulation, conversations }: EngineState): RemovalProgress | undefined {
   if (account === undefined || emulation === undefined) return undefined;
   const { removal } = emulation;
-  const members = [...conversations.values()].filter(({ state }) => state === 'member');
+  const members = [...conversations.values()].filter(({ state }) => state === 'member' || state === 'out-of-step');
   const total = members.length;
   const names = [...removal.asked, ...removal.cutOff].map(({ name }) => name).concat(removal.removed);
   if (removal.asked.length > 0) return { step: 'cutting-off', names, done: 0, total };
   if (removal.cutOff.length > 0) return { step: 'removing', names, done: 0, total };
   if (isKeyPending(removal)) return { step: 'new-key', names, done: 0, total };
-  const left = members.filter((conversation) => isUnsafe(emulation, conversation) || conversation.keyVersion < account.keyVersion);
+  // Where this device has lost step, the old leaf stays until an external commit takes it away.
+  const left = members.filter(
+    (conversation) =>
+      conversation.state === 'out-of-step' || isUnsafe(emulation, conversation) || conversation.keyVersion < account.keyVersion,
+  );
   return removal.floor === 0n || left.length === 0 ? undefined : { step: 'renewing', names, done: total - left.length, total };
 }

@@ -13,6 +13,7 @@ export function forgetUnnamedEpochs(turn: Turn): void {
   // A newcomer follows what came before it with the epochs of that time.
   if (emulation === undefined || emulation.position < emulation.joinedAt) return;
   const all = [...conversations.values()];
+  const joining = [...turn.state.externalJoins.values()].flatMap(({ operation }) => (operation === undefined ? [] : [operation]));
   const outstanding = [...keyPackages.values(), ...(emulation.pending?.keyPackages ?? [])];
   const current = emulation.epochs.get(emulation.currentEpochId);
   if (current === undefined) throw new EngineError('unknown-emulation-epoch');
@@ -22,7 +23,7 @@ export function forgetUnnamedEpochs(turn: Turn): void {
       current: current.epochId,
       liveLeaves: all.flatMap(({ leaf }) => (leaf === undefined ? [] : [leaf.epochId])),
       keyPackages: outstanding.map(({ operation }) => operation.epochId),
-      pendingOperations: all.flatMap(({ operations }) => operations.map(({ epochId }) => epochId)),
+      pendingOperations: [...all.flatMap(({ operations }) => operations), ...joining].map(({ epochId }) => epochId),
       keptPastEpochs: all.flatMap(({ pastLeaves }) => pastLeaves.map(({ guardKey }) => guardKey.epochId)),
     },
     () => true,

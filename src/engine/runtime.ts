@@ -1,5 +1,6 @@
 import type { Random } from '../mls/index.ts';
 import type { Command, CommandProblem, CommandResult } from './command.ts';
+import { waitsForGroupInfo } from './external-join.ts';
 import type { AnswerInput, Input } from './input.ts';
 import type { AccountDescription, DeliveryPort, DeviceProof, SequenceEntry, StorePort } from './ports.ts';
 import { StateKeeper } from './state-keeper.ts';
@@ -283,8 +284,10 @@ class Runtime implements EngineRuntime {
     const { entries, last, stock } = answer.value;
     if (stock !== (await this.#keeper.state()).stock) await this.#step({ type: 'stock', stock });
     if (entries.length > 0) await this.#step({ type: 'entries', entries, last });
-    const { sequence } = (await this.#keeper.state()).cursor;
-    if (sequence >= last) return 'end';
+    const state = await this.#keeper.state();
+    const { sequence } = state.cursor;
+    // What an entry waits for is asked for by itself, and then it goes on.
+    if (sequence >= last || waitsForGroupInfo(state)) return 'end';
     return sequence > before ? 'more' : 'stuck';
   }
 

@@ -329,7 +329,7 @@ const MAX_FINISHED = 64;
 export function finishItem(turn: Turn, id: string, entry: SequenceEntry): void {
   const { messageId } = entry;
   if (messageId === undefined) return;
-  const { pending, awaitingEcho, queue, claim, finished: names } = turn.conversation(id);
+  const { pending, awaitingEcho, queue, claim, hold, finished: names } = turn.conversation(id);
   const isIt = (item: WorkItem): boolean => equal(item.messageId, messageId);
   const finished = [...awaitingEcho, ...(pending === undefined ? [] : [pending])].find(({ item }) => isIt(item));
   turn.updateConversation(id, {
@@ -337,6 +337,7 @@ export function finishItem(turn: Turn, id: string, entry: SequenceEntry): void {
     awaitingEcho: awaitingEcho.filter(({ item }) => !isIt(item)),
     queue: queue.filter((item) => !isIt(item)),
     claim: finished?.item.kind === 'add' ? undefined : claim,
+    hold: finished?.submission.kind === 'commit' ? undefined : hold, // it worked: the next trouble begins with a short pause
     finished: finished === undefined ? names : [toHex(messageId), ...names].slice(0, MAX_FINISHED),
   });
 }

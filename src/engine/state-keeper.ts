@@ -1,3 +1,4 @@
+import { toHex } from '../bytes/index.ts';
 import type { GroupState } from '../mls/index.ts';
 import type { Input } from './input.ts';
 import {
@@ -42,15 +43,17 @@ export class StateKeeper {
   /** Runs one step and stores it. @throws what the step or the store throws, with nothing changed */
   step(input: Input): Promise<{ result: StepResult; changedConversations: string[] }> {
     return this.#ports.exclusive(async () => {
-      let before = await this.#current();
+      const wanted = new Set(groupsOf(input));
+      let before = await this.#preloaded(await this.#current(), wanted);
       for (;;) {
         try {
           const result = await step(before, input, { random: this.#ports.random, now: this.#ports.now() });
-          await this.#store(before, result);
+          await this.#store(before, result, wanted);
           return { result, changedConversations: changedConversations(before, result.state) };
         } catch (error) {
           if (!(error instanceof NeedGroups)) throw error;
           before = await this.#withGroups(before, error.conversationIds);
+          for (const id of error.conversationIds) wanted.add(id);
         }
       }
     });
@@ -64,14 +67,14 @@ export class StateKeeper {
     return [...records.values()].map(decodeMessage);
   }
 
-  async #store(before: EngineState, result: StepResult): Promise<void> {
+  async #store(before: EngineState, result: StepResult, used: ReadonlySet<string>): Promise<void> {
     const { puts, deletes } = changesBetween(before, result.state, result.lines);
     if (puts.size > 0 || deletes.length > 0) {
       const version = this.#version + 1;
       await this.#ports.store.write({ puts: new Map(puts).set(VERSION_KEY, encodeRecord(version)), deletes });
       this.#version = version;
     }
-    this.#state = withFewGroups(result.state);
+    this.#state = withFewGroups(result.state, used);
     for (const secret of result.spent) secret.wipe();
   }
 
@@ -84,6 +87,12 @@ export class StateKeeper {
     this.#state = decodeState(records);
     this.#version = version;
     return this.#state;
+  }
+
+  /** A step begins anew at each group that it misses: a slice over many would run as often as it has groups. */
+  async #preloaded(state: EngineState, wanted: ReadonlySet<string>): Promise<EngineState> {
+    const missing = [...wanted].filter((id) => state.conversations.get(id)?.state === 'member' && !state.groups.has(id));
+    return missing.length === 0 ? state : this.#withGroups(state, missing);
   }
 
   async #withGroups(state: EngineState, conversationIds: readonly string[]): Promise<EngineState> {
@@ -102,8 +111,18 @@ function changedConversations(before: EngineState, after: EngineState): string[]
   return [...after.conversations].filter(([id, conversation]) => before.conversations.get(id) !== conversation).map(([id]) => id);
 }
 
-/** Puts the least recently loaded groups out of memory; their records stay. */
-function withFewGroups(state: EngineState): EngineState {
-  if (state.groups.size <= MAX_LOADED_GROUPS) return state;
-  return { ...state, groups: new Map([...state.groups].slice(-MAX_LOADED_GROUPS)) };
+/** Conversations whose MLS state the step is likely to use. */
+function groupsOf(input: Input): string[] {
+  if (input.type === 'entries') return input.entries.map(({ groupId }) => toHex(groupId));
+  if (input.type === 'prepare' && input.what.kind === 'message') return [input.what.conversationId];
+  return [];
+}
+
+/** Puts the least recently used groups out of memory; their records stay. */
+function withFewGroups(state: EngineState, used: ReadonlySet<string>): EngineState {
+  const { groups } = state;
+  const unused = [...groups].filter(([id]) => !used.has(id));
+  if (unused.length === groups.size && groups.size <= MAX_LOADED_GROUPS) return state;
+  const byUse = [...unused, ...[...groups].filter(([id]) => used.has(id))];
+  return { ...state, groups: new Map(byUse.slice(-MAX_LOADED_GROUPS)) };
 }

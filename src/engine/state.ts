@@ -22,11 +22,15 @@ export interface EngineState {
   /** KeyPackages that the server can still hand out, as it said last; undefined before it did. */
   readonly stock: number | undefined;
   readonly conversations: ReadonlyMap<string, Conversation>;
+  /** External joins of the virtual client that are wished or under way, by group. */
+  readonly externalJoins: ReadonlyMap<string, ExternalJoin>;
   /** MLS states of conversations; loaded on demand (see `NeedGroups`). */
   readonly groups: ReadonlyMap<string, GroupState>;
   /** Usernames of accounts, as the server told them. */
   readonly contacts: ReadonlyMap<string, string>;
   readonly link: LinkState | undefined;
+  /** Sealed conversations by hex hash: of a linked device those still to be uploaded, of a new one those fetched. */
+  readonly linkBlobs: ReadonlyMap<string, Uint8Array>;
   readonly notices: readonly NoticeView[];
   /** The server no longer knows this device. */
   readonly unlinked: boolean;
@@ -137,7 +141,7 @@ export interface DeviceProfile {
 
 /** One message of ours on its way to the emulation group's log. */
 export interface PendingEmulationMessage {
-  readonly purpose: 'key-packages' | 'add-device' | 'device-profile' | 'renew' | 'remove-devices' | 'account-key';
+  readonly purpose: 'key-packages' | 'add-device' | 'device-profile' | 'renew' | 'external-join' | 'remove-devices' | 'account-key';
   readonly submission: Submission;
   /** Of a commit: what applying it needs when it comes back. */
   readonly encryptionPrivateKey: Secret<'encryption_private_key'> | undefined;
@@ -238,12 +242,33 @@ export interface ClaimedForAdd {
   readonly keyPackage: Uint8Array;
 }
 
+/** Joining one group externally with the virtual client (draft section 5.5.2), as a resync too. */
+export interface ExternalJoin {
+  readonly groupId: Uint8Array;
+  /** Emulator leaf of the device whose ExternalJoin is in the emulation group's log; undefined for a wish of this device's. */
+  readonly announcedBy: number | undefined;
+  /** ms: before it this device does nothing for it. */
+  readonly notBefore: number;
+  /** After a refusal: wait until the emulation group has left this epoch. */
+  readonly afterEmulationEpoch: bigint | undefined;
+  /** Wait until the group's log is passed up to here. */
+  readonly afterPosition: number | undefined;
+  /** Behind the external commit that this device has made and that is not in the log. */
+  readonly operation: Operation | undefined;
+  readonly pending: Submission | undefined;
+  readonly accepted: boolean;
+  /** The newest GroupInfo that was fetched: what our commit was made from, or a sibling's is followed from. */
+  readonly base: { readonly epoch: number; readonly groupInfo: Uint8Array } | undefined;
+  /** A sibling's external commit stops the sequence until the GroupInfo of its epoch is here, or refused. */
+  readonly wanted: { readonly epoch: number; readonly refused: boolean } | undefined;
+}
+
 /** One line of a conversation as it is kept, under `message/<conversation>/<position>`. */
 export interface StoredMessage {
   readonly position: number;
   readonly messageKey: string;
   readonly kind: 'text' | 'event';
-  /** Of an event its name: 'members', 'joined', 'linked', 'unreadable'. */
+  /** Of an event its name: 'members', 'joined', 'rejoined', 'linked', 'unreadable'. */
   readonly text: string;
   readonly sender: AccountId | undefined;
   /** Of a 'members' event. */
@@ -271,16 +296,26 @@ interface LinkCommon {
   readonly otherName: string | undefined;
   /** Slots to write at the server, in order. */
   readonly toPut: readonly { readonly slot: 'request' | 'answer' | 'reveal' | 'confirmed' | 'cancelled'; readonly payload: Uint8Array }[];
+  /** All sealed conversations that the Welcome names. */
+  readonly blobs: readonly LinkBlob[];
   /** Delete the mailbox at the server, then forget the exchange. */
   readonly toDelete: boolean;
   /** The person has closed it; it goes when the server has been told. */
   readonly hidden: boolean;
 }
 
+export interface LinkBlob {
+  readonly hash: Uint8Array;
+  /** Bytes. */
+  readonly length: number;
+}
+
 export interface NewDeviceLink extends LinkCommon {
   readonly role: 'new';
   readonly nonce: Uint8Array;
   readonly keyPackage: Uint8Array;
+  /** Waits for the blobs that it names; goes with `keys`. */
+  readonly welcome: Uint8Array | undefined;
   /** Of the KeyPackage; undefined as soon as it is used or given up. */
   readonly keys:
     { readonly initPrivateKey: Secret<'init_private_key'>; readonly encryptionPrivateKey: Secret<'encryption_private_key'> } | undefined;
@@ -301,9 +336,11 @@ export const EMPTY_STATE: EngineState = {
   uploads: undefined,
   stock: undefined,
   conversations: new Map(),
+  externalJoins: new Map(),
   groups: new Map(),
   contacts: new Map(),
   link: undefined,
+  linkBlobs: new Map(),
   notices: [],
   unlinked: false,
 };

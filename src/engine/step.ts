@@ -16,6 +16,7 @@ import {
   startConversation,
 } from './conversations.ts';
 import { onEmulationAnswer, prepareDeviceProfile, prepareKeyPackages } from './emulation-group.ts';
+import { planJoin } from './external-join.ts';
 import { followEntries } from './follow.ts';
 import type { AnswerInput, Input, Preparation } from './input.ts';
 import {
@@ -30,8 +31,10 @@ import {
   startLink,
 } from './linking.ts';
 import { importState, prepareAddDevice } from './onboarding.ts';
+import { onExternalCommitAnswer, onGroupInfo, prepareAnnouncement } from './rejoin.ts';
 import { onBindAnswer, onRemovalAnswer, prepareAccountKey, prepareRemoveDevices, removeDevice } from './removal.ts';
 import { onSubmitAnswer, prepareNext } from './sending.ts';
+import { onBlobFetched, onBlobPut } from './state-transfer.ts';
 import { NeedGroups, type EngineState } from './state.ts';
 import { Turn, type StoredLine } from './turn.ts';
 
@@ -158,6 +161,10 @@ async function prepare(turn: Turn, what: Preparation): Promise<void> {
       return prepareNext(turn, what.conversationId);
     case 'renewal':
       return prepareRenewal(turn, what.conversationId);
+    case 'plan-join':
+      return planJoin(turn, what.conversationId);
+    case 'announce-join':
+      return prepareAnnouncement(turn, what.conversationId);
     case 'link-expiry':
       return expireLink(turn);
     case 'uploads-used':
@@ -178,7 +185,12 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
       return onAccountAnswer(turn, input.answer);
     case 'submit':
       if (input.conversationId === undefined) onEmulationAnswer(turn, input.request, input.answer);
-      else onSubmitAnswer(turn, input.conversationId, input.request, input.answer);
+      else if (!onExternalCommitAnswer(turn, input.conversationId, input.request, input.answer)) {
+        onSubmitAnswer(turn, input.conversationId, input.request, input.answer);
+      }
+      return;
+    case 'fetch-group':
+      if (input.conversationId !== undefined) await onGroupInfo(turn, input.conversationId, input.request, input.answer);
       return;
     case 'upload-key-packages':
       if (input.answer.outcome === 'done') turn.update({ uploads: undefined, stock: input.answer.value.stock });
@@ -201,6 +213,14 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
       return;
     case 'delete-link':
       return onLinkDeleted(turn, input.answer);
+    case 'put-blob':
+      return onBlobPut(turn, input.request.hash, input.answer);
+    case 'fetch-blob': {
+      const complete = onBlobFetched(turn, input.request.hash, input.answer);
+      const { link } = turn.state;
+      if (complete && link?.role === 'new' && link.welcome !== undefined) await takeWelcome(turn, link.welcome);
+      return;
+    }
     case 'fetch-link': {
       const welcome = await onLinkFetched(turn, input.answer);
       if (welcome !== undefined) await takeWelcome(turn, welcome);

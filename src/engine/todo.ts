@@ -1,6 +1,7 @@
 import { toHex } from '../bytes/index.ts';
 import { accountRequest } from './account.ts';
 import { needsKeyPackages } from './emulation-group.ts';
+import { joinToAnnounce, joinTodos } from './external-join.ts';
 import type { EngineCall, Preparation } from './input.ts';
 import { isOver, mailboxOf } from './linking.ts';
 import { canAddDevice } from './onboarding.ts';
@@ -35,7 +36,7 @@ const MAX_DESCRIBED = 100;
 
 export function todosOf(state: EngineState, now: number): Todo[] {
   if (state.unlinked) return [];
-  const todos: Todo[] = [...linkTodos(state.link, now)];
+  const todos: Todo[] = [...linkTodos(state.link, state.linkBlobs, now)];
   const request = accountRequest(state);
   if (state.creating !== undefined && request !== undefined) {
     todos.push(
@@ -47,14 +48,14 @@ export function todosOf(state: EngineState, now: number): Todo[] {
   const { emulation } = state;
   if (state.account === undefined || emulation === undefined) return todos;
   todos.push(...emulationTodos(state, emulation, now), ...removalRequests(state, emulation, now));
-  todos.push(...uploadTodos(state), ...contactTodos(state));
+  todos.push(...uploadTodos(state), ...contactTodos(state), ...joinTodos(state, emulation, now));
   // What a person wrote goes before what is renewed in the background.
   const byUrgency = [...state.conversations].sort(([, a], [, b]) => Number(hasText(b)) - Number(hasText(a)));
   for (const [id, conversation] of byUrgency) todos.push(...conversationTodos(state, emulation, id, conversation, now));
   return todos;
 }
 
-function linkTodos(link: LinkState | undefined, now: number): Todo[] {
+function linkTodos(link: LinkState | undefined, blobs: EngineState['linkBlobs'], now: number): Todo[] {
   if (link === undefined) return [];
   const mailbox = mailboxOf(link);
   const [put] = link.toPut;
@@ -68,6 +69,18 @@ function linkTodos(link: LinkState | undefined, now: number): Todo[] {
   if (link.step !== 'adding' && now >= link.expiresAt) {
     todos.push({ lane: 'link-expiry', do: 'prepare', what: { kind: 'link-expiry' } });
     return todos;
+  }
+  if (link.role === 'new' && link.welcome !== undefined) {
+    const missing = link.blobs.find(({ hash }) => !blobs.has(toHex(hash)));
+    if (missing !== undefined) {
+      todos.push({ lane: 'link-blob', do: 'send', call: 'fetch-blob', request: { hash: missing.hash }, conversationId: undefined });
+    }
+    return todos;
+  }
+  const waiting = link.role === 'adder' ? link.blobs.find(({ hash }) => blobs.has(toHex(hash))) : undefined;
+  const bytes = waiting && blobs.get(toHex(waiting.hash));
+  if (waiting !== undefined && bytes !== undefined) {
+    todos.push({ lane: 'link-blob', do: 'send', call: 'put-blob', request: { hash: waiting.hash, bytes }, conversationId: undefined });
   }
   if (link.role === 'new' || link.step !== 'adding') {
     const request = { ...mailbox, have: slotsRead(link) };
@@ -93,7 +106,9 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
   const lane = 'emulation';
   const { pending } = emulation;
   if (pending !== undefined) {
-    return pending.accepted ? [] : [{ lane, do: 'send', call: 'submit', request: pending.submission, conversationId: undefined }];
+    // The Welcome goes out when everything that it names lies at the server.
+    const early = pending.purpose === 'add-device' && state.linkBlobs.size > 0;
+    return pending.accepted || early ? [] : [{ lane, do: 'send', call: 'submit', request: pending.submission, conversationId: undefined }];
   }
   const { hold, position } = emulation;
   if (hold !== undefined && 'position' in hold && position <= hold.position) return [];
@@ -104,6 +119,8 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
     return [{ lane, do: 'prepare', what: { kind: 'add-device' } }];
   }
   if (emulation.announceDevices.length > 0) return [{ lane, do: 'prepare', what: { kind: 'device-profile' } }];
+  const join = joinToAnnounce(state, now);
+  if (join !== undefined) return [{ lane, do: 'prepare', what: { kind: 'announce-join', conversationId: join } }];
   if (state.uploads === undefined && !isRemoving(emulation) && needsKeyPackages(emulation, state.stock, state.keyPackages.size)) {
     return [{ lane, do: 'prepare', what: { kind: 'key-packages' } }];
   }
@@ -120,12 +137,27 @@ function uploadTodos({ uploads, keyPackages, emulation }: EngineState): Todo[] {
 
 function contactTodos({ conversations, contacts }: EngineState): Todo[] {
   const unknown = new Map<string, Uint8Array>();
-  for (const { members } of conversations.values()) {
-    for (const accountId of members) if (!contacts.has(toHex(accountId))) unknown.set(toHex(accountId), accountId);
-  }
+  for (const { members } of conversations.values()) for (const [id, accountId] of strangers(members, contacts)) unknown.set(id, accountId);
   if (unknown.size === 0) return [];
   const request = { accountIds: [...unknown.values()].slice(0, MAX_DESCRIBED) };
   return [{ lane: 'contacts', do: 'send', call: 'describe-accounts', request, conversationId: undefined }];
+}
+
+type Strangers = ReadonlyMap<string, Uint8Array>;
+
+/** By the two immutable parts of the state that it is read off: the state is asked after every step, and they seldom change. */
+const strangersOf = new WeakMap<EngineState['contacts'], WeakMap<Conversation['members'], Strangers>>();
+
+/** Members whose usernames are not known. */
+function strangers(members: Conversation['members'], contacts: EngineState['contacts']): Strangers {
+  const byMembers = strangersOf.get(contacts) ?? new WeakMap<Conversation['members'], Strangers>();
+  strangersOf.set(contacts, byMembers);
+  const kept = byMembers.get(members);
+  if (kept !== undefined) return kept;
+  const named = members.map((accountId): [string, Uint8Array] => [toHex(accountId), accountId]);
+  const found = new Map(named.filter(([id]) => !contacts.has(id)));
+  byMembers.set(members, found);
+  return found;
 }
 
 function conversationTodos(state: EngineState, emulation: EmulationState, id: string, conversation: Conversation, now: number): Todo[] {

@@ -32,7 +32,7 @@ export function viewOf(state: EngineState, connection: ConnectionView): StateVie
     conversations: [...state.conversations]
       .map(([id, conversation]) => conversationView(state, id, conversation))
       .sort((a, b) => activityOf(state, b) - activityOf(state, a)),
-    link: state.link === undefined || state.link.hidden ? undefined : linkView(state.link),
+    link: state.link === undefined || state.link.hidden ? undefined : linkView(state.link, state.linkBlobs.size),
     connection,
     notices: state.notices.map((notice) => ({ ...notice, text: sentenceOf(notice) })),
   };
@@ -129,6 +129,7 @@ function eventText(state: EngineState, { text, sender, added, removed }: StoredM
   const by = sender === undefined ? 'Somebody' : nameOf(state, sender);
   const names = (ids: readonly Uint8Array[]): string => ids.map((id) => nameOf(state, id)).join(', ');
   if (text === 'joined') return 'You are in this conversation now. Earlier messages are not shown.';
+  if (text === 'rejoined') return 'This device had lost step here and is back. What was said meanwhile may be on your other devices only.';
   if (text === 'linked') return 'This device was linked here. Earlier messages are on your other devices.';
   if (text !== 'members') return `${by} sent something that this version of Chorus cannot show.`;
   const parts = [...(added.length > 0 ? [`added ${names(added)}`] : []), ...(removed.length > 0 ? [`removed ${names(removed)}`] : [])];
@@ -180,7 +181,7 @@ export function waitingCount({ conversations }: EngineState): number {
   return count;
 }
 
-function linkView(link: LinkState): LinkView {
+function linkView(link: LinkState, blobs: number): LinkView {
   const numbered = link.step === 'compare' || link.step === 'waiting-for-other' || link.step === 'adding';
   return {
     role: link.role,
@@ -189,8 +190,13 @@ function linkView(link: LinkState): LinkView {
     shortNumber: numbered ? shortNumberOf(EMULATION_SUITE, transcriptOf(link)) : undefined,
     otherName: link.otherName,
     problem: link.problem,
-    progress: undefined,
+    progress: link.step === 'adding' && link.blobs.length > 0 ? linkProgress(link, blobs) : undefined,
   };
+}
+
+/** The one side gets rid of its blobs, the other collects them. */
+function linkProgress({ role, blobs: { length: total } }: LinkState, blobs: number): { done: number; total: number } {
+  return { done: role === 'adder' ? total - blobs : blobs, total };
 }
 
 function sentenceOf({ kind, text }: NoticeView): string {

@@ -38,7 +38,7 @@ export type ConversationState =
   | 'ready'
   | 'renewing' // what is written waits for the leaf's renewal
   | 'left' // we were removed, or left
-  | 'out-of-step'; // this device cannot follow the group any more
+  | 'out-of-step'; // this device cannot follow the group any more and is about to rejoin it
 
 export interface ConversationView {
   readonly conversationId: string;

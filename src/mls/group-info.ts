@@ -70,6 +70,8 @@ export interface GroupInfoView {
   readonly signer: number;
   /** Occupied leaves from left to right; empty when the GroupInfo holds no tree. */
   readonly leaves: readonly LeafNode[];
+  /** Where these stand, in the same order. */
+  readonly leafIndexes: readonly number[];
   readonly extensions: readonly Extension[];
 }
 
@@ -77,8 +79,14 @@ export interface GroupInfoView {
 export function readGroupInfo(suite: MlsSuite, message: Uint8Array): GroupInfoView {
   const groupInfo = decodeGroupInfo(suite, message);
   const tree = extensionData(groupInfo, 'ratchet_tree');
-  const leaves = tree === undefined ? [] : [...RatchetTree.decode(tree).leaves()].map(([, leaf]) => leaf);
-  return { context: groupInfo.groupContext, signer: groupInfo.signer, leaves, extensions: groupInfo.extensions };
+  const leaves = tree === undefined ? [] : [...RatchetTree.decode(tree).leaves()];
+  return {
+    context: groupInfo.groupContext,
+    signer: groupInfo.signer,
+    leaves: leaves.map(([, leaf]) => leaf),
+    leafIndexes: leaves.map(([leafIndex]) => leafIndex),
+    extensions: groupInfo.extensions,
+  };
 }
 
 /** The GroupInfo in an MLSMessage. @throws DecodeError; MlsError 'invalid-group-info' */

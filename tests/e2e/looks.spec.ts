@@ -16,7 +16,7 @@ async function expectAccessible(page: Page, screen: string): Promise<void> {
   for (const size of SIZES) {
     for (const colorScheme of SCHEMES) {
       await page.setViewportSize(size);
-      await page.emulateMedia({ colorScheme });
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
       // From light to dark nothing changes but colours.
       const axe = new AxeBuilder({ page });
       const { violations } = await (colorScheme === 'light' ? axe.withTags(TAGS) : axe.withRules('color-contrast')).analyze();

@@ -116,6 +116,8 @@ test('a message is notified once when no tab shows the app, and not at all when 
   await send(ben.page, 'And here');
   await sees(ben.page, 'And here');
   await laptop.worker.sync('chorus-outbox');
+  // A page of this origin, once it is there, shows the app as far as the worker can tell.
+  await elsewhere.waitForTimeout(4_000);
   await elsewhere.goto(`${laptop.origin}/favicon.svg`);
   await expect.poll(async () => (await shown(elsewhere)).sort()).toEqual(['ben: And here', 'ben: Look here']);
   const { conversations } = await callWorker(elsewhere, 'state', {});

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Caller } from '../../server/store/store.ts';
-import { privateMessage, publicCommit, welcome } from './mls-headers.ts';
+import { groupInfo, privateMessage, publicCommit, welcome } from './mls-headers.ts';
 import { adding, hex, NOW, refusal, type StoreWorld } from './delivery-store-world.ts';
 import { application, commit, creation, emulationCommit, FIRST_FENCE, randomBytes } from './submissions.ts';
 
@@ -65,7 +65,9 @@ export function logContract(world: StoreWorld): void {
       const groupId = randomBytes(32);
       expect(await refusal(world.store.readSequence(impostor, 0, 10, 1000, NOW))).toBe('unknown-device');
       expect(await refusal(world.store.submit(impostor, creation(groupId), NOW))).toBe('unknown-device');
-      expect(await refusal(world.store.readGroup({ ...ada, deviceId: randomBytes(16) }, ada.emulationGroup))).toBe('unknown-device');
+      expect(await refusal(world.store.readGroup({ ...ada, deviceId: randomBytes(16) }, ada.emulationGroup, undefined))).toBe(
+        'unknown-device',
+      );
     });
   });
 
@@ -105,7 +107,7 @@ export function logContract(world: StoreWorld): void {
         refusal(world.store.submit(bob, commit(groupId, 1, {}, { fence: bobsFence }), NOW)),
       ]);
       expect(outcomes.toSorted()).toEqual(['accepted', 'stale-epoch']);
-      expect((await world.store.readGroup(ada, groupId)).epoch).toBe(2);
+      expect((await world.store.readGroup(ada, groupId, undefined)).epoch).toBe(2);
     });
 
     it('takes messages of the current epoch only', async () => {
@@ -123,7 +125,7 @@ export function logContract(world: StoreWorld): void {
         positions.push((await world.store.submit(ada, sent, NOW)).position);
       }
       expect(positions).toEqual([2, 3, 4]);
-      expect(await world.store.readGroup(bob, groupId)).toMatchObject({ epoch: 2, position: 4 });
+      expect(await world.store.readGroup(bob, groupId, undefined)).toMatchObject({ epoch: 2, position: 4 });
     });
 
     it('a generation ID is taken once per account, epoch and ratchet, and a retry is no second use', async () => {
@@ -144,10 +146,10 @@ export function logContract(world: StoreWorld): void {
       const [ada, bob, eve] = [await world.person('ada'), await world.person('bob'), await world.person('eve')];
       const groupId = await world.conversation(ada, bob);
       expect(await refusal(world.store.submit(eve, application(groupId, 1), NOW))).toBe('not-a-member');
-      expect(await refusal(world.store.readGroup(eve, groupId))).toBe('not-a-member');
+      expect(await refusal(world.store.readGroup(eve, groupId, undefined))).toBe('not-a-member');
       expect(await refusal(world.store.submit(eve, emulationCommit(ada.emulationGroup, 0), NOW))).toBe('not-a-member');
       expect(await refusal(world.store.submit(eve, application(randomBytes(32), 0), NOW))).toBe('unknown-group');
-      expect(await refusal(world.store.readGroup(eve, randomBytes(32)))).toBe('unknown-group');
+      expect(await refusal(world.store.readGroup(eve, randomBytes(32), undefined))).toBe('unknown-group');
       expect(await world.entriesOf(eve)).toEqual([]);
     });
 
@@ -184,9 +186,9 @@ export function logContract(world: StoreWorld): void {
       await world.stock(cleo, 1);
       const claimed = await world.claimOne(ada, cleo);
       const wrong = commit(groupId, 1, { ...adding(claimed), removes: [randomBytes(16)] });
-      const before = await world.store.readGroup(ada, groupId);
+      const before = await world.store.readGroup(ada, groupId, undefined);
       expect(await refusal(world.store.submit(ada, wrong, NOW))).toBe('malformed');
-      expect(await world.store.readGroup(ada, groupId)).toEqual(before);
+      expect(await world.store.readGroup(ada, groupId, undefined)).toEqual(before);
       const right = commit(groupId, 1, adding(claimed), { generation: wrong.generation });
       expect(await refusal(world.store.submit(ada, right, NOW))).toBe('accepted');
     });
@@ -217,6 +219,34 @@ export function logContract(world: StoreWorld): void {
       const groupId = await world.conversation(ada, bob);
       const external = commit(groupId, 1, {}, { message: publicCommit(groupId, 1, 4), generation: undefined });
       expect(await refusal(world.store.submit(ada, external, NOW))).toBe('accepted');
+    });
+
+    it('an external commit adds and removes no other account', async () => {
+      const [ada, bob, cleo] = [await world.person('ada'), await world.person('bob'), await world.person('cleo')];
+      const groupId = await world.conversation(ada, bob);
+      const inClear = { message: publicCommit(groupId, 1, 4), generation: undefined };
+      await world.stock(cleo, 1);
+      const wrong = [{ removes: [bob.accountId] }, adding(await world.claimOne(ada, cleo))];
+      for (const routing of wrong) {
+        expect(await refusal(world.store.submit(ada, commit(groupId, 1, routing, inClear), NOW))).toBe('malformed');
+      }
+    });
+
+    it('the GroupInfo that an external commit was made from stays until every device of the account has passed the commit', async () => {
+      const [ada, bob] = [await world.person('ada'), await world.person('bob')];
+      const groupId = await world.conversation(ada, bob);
+      const phone = await world.secondDevice(ada);
+      const fence = { emulationEpoch: 1, keyVersion: 1 };
+      const external = commit(groupId, 1, {}, { message: publicCommit(groupId, 1, 4), generation: undefined, fence });
+      const { sequence } = await world.store.submit(ada, external, NOW);
+      const base = groupInfo(groupId, 1);
+      await world.store.confirmSequence(ada, sequence);
+      await world.store.confirmSequence(phone, sequence - 1);
+      expect(hex((await world.store.readGroup(phone, groupId, 1)).groupInfo)).toBe(hex(base));
+      expect((await world.store.readGroup(phone, groupId, undefined)).epoch).toBe(2);
+      expect(await refusal(world.store.readGroup(bob, groupId, 1))).toBe('stale-epoch');
+      await world.store.confirmSequence(phone, sequence);
+      expect(await refusal(world.store.readGroup(phone, groupId, 1))).toBe('stale-epoch');
     });
   });
 
@@ -265,7 +295,7 @@ export function logContract(world: StoreWorld): void {
       const last = (await world.entriesOf(bob)).at(-1);
       expect(last).toMatchObject({ kind: 'commit', epoch: 1 });
       expect(await refusal(world.store.submit(bob, application(groupId, 2), NOW))).toBe('not-a-member');
-      expect(await refusal(world.store.readGroup(bob, groupId))).toBe('not-a-member');
+      expect(await refusal(world.store.readGroup(bob, groupId, undefined))).toBe('not-a-member');
     });
 
     it('pages by cursor, count and size, and a page is never empty while there is more', async () => {

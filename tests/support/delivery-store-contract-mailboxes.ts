@@ -130,7 +130,7 @@ export function mailboxContract(world: StoreWorld): void {
       expect(await attempt(cancelled, NOW)).toBe('unknown-link');
       expect(await attempt(await mailbox(), NOW + LINK_LIFETIME)).toBe('unknown-link');
       expect(await attempt(randomBytes(16), NOW)).toBe('unknown-link');
-      expect((await world.store.readGroup(ada, ada.emulationGroup)).epoch).toBe(0);
+      expect((await world.store.readGroup(ada, ada.emulationGroup, undefined)).epoch).toBe(0);
     });
 
     it('a mailbox links one device, and after the Welcome it is too late to cancel', async () => {

@@ -9,7 +9,7 @@ export function removalContract(world: StoreWorld): void {
   async function secondDevice(owner: Person, epoch: number): Promise<Caller> {
     const [linkId, tokenHash, deviceId] = [randomBytes(16), randomBytes(32), randomBytes(16)];
     await world.store.putLinkSlot(linkId, tokenHash, 'request', randomBytes(8), NOW);
-    const coversPosition = (await world.store.readGroup(owner, owner.emulationGroup)).position;
+    const coversPosition = (await world.store.readGroup(owner, owner.emulationGroup, undefined)).position;
     const device = { deviceId, deviceKey: randomBytes(32), linkId, coversPosition };
     await world.store.submit(owner, linking(owner.emulationGroup, epoch, device), NOW);
     return { accountId: owner.accountId, deviceId };
@@ -37,7 +37,7 @@ export function removalContract(world: StoreWorld): void {
       expect(refused).toEqual(['unknown-device', 'unknown-device', 'unknown-device', 'unknown-device']);
       const entries = (await world.entriesOf(ada)).filter(({ kind }) => kind === 'begin-removal');
       expect(entries.map(({ message }) => hex(message))).toEqual([hex(statement)]);
-      expect(entries.map(({ position }) => position)).toEqual([(await world.store.readGroup(ada, ada.emulationGroup)).position]);
+      expect(entries.map(({ position }) => position)).toEqual([(await world.store.readGroup(ada, ada.emulationGroup, undefined)).position]);
       expect(hex(accountId)).toBe(hex(ada.accountId));
     });
 
@@ -95,7 +95,7 @@ export function removalContract(world: StoreWorld): void {
     it('outdates a Welcome to the emulation group that is on its way', async () => {
       const ada = await world.person('ada');
       const phone = await secondDevice(ada, 0);
-      const { position } = await world.store.readGroup(ada, ada.emulationGroup);
+      const { position } = await world.store.readGroup(ada, ada.emulationGroup, undefined);
       await remove(ada, phone);
       const [linkId, tokenHash] = [randomBytes(16), randomBytes(32)];
       await world.store.putLinkSlot(linkId, tokenHash, 'request', randomBytes(8), NOW);

@@ -2,7 +2,7 @@ import { Refusal } from '../../server/problems.ts';
 import type { Caller, DeliveryStore } from '../../server/store/store.ts';
 import type { ClaimedKeyPackage, CommitRouting, ProblemType, SequenceEntry } from '../../src/engine/ports.ts';
 import { groupInfo, welcome } from './mls-headers.ts';
-import { commit, creation, emulationCommit, randomBytes } from './submissions.ts';
+import { commit, creation, emulationCommit, linking, randomBytes } from './submissions.ts';
 
 export const NOW = 1_800_000_000_000;
 
@@ -80,6 +80,15 @@ export class StoreWorld {
     const keyPackages = refs.map((keyPackageRef) => ({ keyPackageRef, keyPackage: randomBytes(100) }));
     await this.store.uploadKeyPackages(owner, keyPackages, NOW);
     return refs;
+  }
+
+  /** Links another device; moves the emulation group from epoch 0 to 1. */
+  async secondDevice(owner: Person): Promise<Caller> {
+    const [deviceId, linkId, tokenHash] = [randomBytes(16), randomBytes(16), randomBytes(32)];
+    await this.store.putLinkSlot(linkId, tokenHash, 'request', randomBytes(10), NOW);
+    const device = { deviceId, deviceKey: randomBytes(32), linkId, coversPosition: 0 };
+    await this.store.submit(owner, linking(owner.emulationGroup, 0, device), NOW);
+    return { accountId: owner.accountId, deviceId };
   }
 
   async claimOne(claimer: Caller, owner: Caller, now = NOW): Promise<ClaimedKeyPackage> {

@@ -92,7 +92,11 @@ export class TestDevice {
   readonly notifications: { readonly title: string; readonly body: string }[] = [];
   /** How often the server has refused what, by problem type. */
   readonly refusals = new Map<string, number>();
+  /** Stands between the device and the network; `body` as it leaves the device. */
+  intercept: (path: string, body: string, carryOut: () => Promise<Response>) => Promise<Response> = (_path, _body, carryOut) => carryOut();
   #online = true;
+  /** By how much this device's clock is ahead, ms: for what waits longer than a test can. */
+  clockAhead = 0;
 
   constructor(url: string, store: StorePort) {
     this.#url = url;
@@ -220,7 +224,9 @@ export class TestDevice {
       gate.reach();
       await gate.opened;
     }
-    const response = await fetch(input, init);
+    const body = init.body instanceof Uint8Array ? Buffer.from(init.body).toString('latin1') : '';
+    const response = await this.intercept(new URL(input).pathname, body, () => fetch(input, init));
+    if (init.signal?.aborted === true) throw new Error('stopped');
     if (this.#lost !== undefined && new URL(input).pathname === this.#lost) throw new Error('the answer is lost');
     if (response.ok) return response;
     const problem = (await response.clone().json()) as { type?: string };
@@ -256,13 +262,13 @@ export class TestDevice {
       },
     });
     const runtime = createRuntime({
-      store: this.store,
+      store: this.#storeUntil(stop.signal),
       delivery,
       prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
       readEntry: (data) => fromJson(sequenceEntryFrame, data),
       readStock: (data) => fromJson(stockFrame, data)?.stock,
       random: (length) => new Uint8Array(randomBytes(length)),
-      now: Date.now,
+      now: () => Date.now() + this.clockAhead,
       exclusive: (task) => {
         const run = queue.then(task);
         queue = run.catch(() => undefined);
@@ -278,6 +284,17 @@ export class TestDevice {
     });
     void this.#follow(runtime, stop.signal);
     return { runtime, stop };
+  }
+
+  /** A stopped worker writes nothing any more, whatever it was about to do. */
+  #storeUntil(stopped: AbortSignal): StorePort {
+    return {
+      load: (prefix) => this.store.load(prefix),
+      get: (key) => this.store.get(key),
+      page: (from, to, limit) => this.store.page(from, to, limit),
+      write: (changes) => (stopped.aborted ? new Promise(() => {}) : this.store.write(changes)),
+      destroy: () => this.store.destroy(),
+    };
   }
 
   /** The leader tab's part: one event stream, each event handed on in order. */

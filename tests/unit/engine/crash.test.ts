@@ -1,6 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { StorePort } from '../../../src/engine/ports.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+
+// A machine that does many other things takes its time.
+vi.setConfig({ testTimeout: 60_000 });
 
 let world: EngineWorld;
 

@@ -56,8 +56,8 @@ const cases: Readonly<Record<Exclude<ProblemType, 'clock-skew'>, (a: Person, b: 
     await a.device.done('submit', creation(groupId));
     return b.device.refused('submit', creation(groupId));
   },
-  'unknown-group': (a) => a.device.refused('fetch-group', { groupId: randomBytes(32) }),
-  'not-a-member': (a, b) => a.device.refused('fetch-group', { groupId: b.emulationGroupId }),
+  'unknown-group': (a) => a.device.refused('fetch-group', { groupId: randomBytes(32), epoch: undefined }),
+  'not-a-member': (a, b) => a.device.refused('fetch-group', { groupId: b.emulationGroupId, epoch: undefined }),
   'username-taken': (_a, _b, world) => {
     const other = newDevice(BASE, world.fetch, () => world.clock);
     return other.refused('create-account', accountRequest(other, 'ada'));
@@ -111,7 +111,7 @@ const cases: Readonly<Record<Exclude<ProblemType, 'clock-skew'>, (a: Person, b: 
   internal: async (a, _b, world) => {
     const report = vi.spyOn(console, 'error').mockReturnValue();
     vi.spyOn(world.store, 'readGroup').mockRejectedValue(new Error('disk on fire'));
-    const type = await a.device.refused('fetch-group', { groupId: a.emulationGroupId });
+    const type = await a.device.refused('fetch-group', { groupId: a.emulationGroupId, epoch: undefined });
     expect(report).toHaveBeenCalledOnce();
     return type;
   },
@@ -256,7 +256,7 @@ describe('proving a device', () => {
       newDevice(BASE, world.fetch, () => world.clock),
       'bob',
     );
-    expect(await bob.device.refused('fetch-group', { groupId: ada.emulationGroupId })).toBe('not-a-member');
+    expect(await bob.device.refused('fetch-group', { groupId: ada.emulationGroupId, epoch: undefined })).toBe('not-a-member');
     expect(await bob.device.refused('submit', emulationCommit(ada.emulationGroupId, 0))).toBe('not-a-member');
   });
 

@@ -1,0 +1,245 @@
+import { equal, toHex } from '../bytes/index.ts';
+import { deriveExternalInitKeyPair, type HpkeKeyPair, type Operation, type SecretKeyPair } from '../virtual-client/index.ts';
+import { EngineError } from './errors.ts';
+import type { DeliveryAnswer, SequenceEntry, Submission } from './ports.ts';
+import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
+import type { Conversation, EmulationState, EngineState, ExternalJoin } from './state.ts';
+import type { Todo } from './todo.ts';
+import type { Turn } from './turn.ts';
+import { maySend } from './virtual-leaf.ts';
+
+/**
+ * External joins of the virtual client (draft section 5.5.2): a device wishes one, announces it in the
+ * emulation group, makes the external commit, and is done when that is in the group's log. What has been
+ * announced any device finishes. The bytes are made and followed in `rejoin.ts`; here is what is known
+ * of each join and what is to do for it.
+ */
+
+/** All devices of an account lose step at the same entry; of those that do, one should be first. At most this long, ms. */
+const WISH_SPREAD = 4_000;
+/** Reading section 8: a newcomer whose leaf nobody has renewed for this long after the others could have, ms. */
+const NEWCOMER_JOINS_AFTER = 60_000;
+/** The device that announced a join makes it at once; the others after this and up to as much again, ms. */
+const OTHERS_JOIN_AFTER = 20_000;
+/** What was refused for a reason that does not pass by itself is not tried again at once, ms. */
+const REFUSED_PAUSE = 60_000;
+
+/** Whether this device needs the conversation joined anew: it cannot follow the group, or cannot send in it. */
+function needsJoin({ emulation }: EngineState, conversation: Conversation, now: number): boolean {
+  if (conversation.state === 'out-of-step') return true;
+  return emulation !== undefined && cannotSend(emulation, conversation) && now >= newcomerJoinsFrom(emulation);
+}
+
+/** A newcomer: the virtual client is in the group by a leaf of an emulation epoch without this device. */
+function cannotSend({ epochs }: EmulationState, conversation: Conversation): boolean {
+  return conversation.state === 'member' && !maySend(epochs, conversation);
+}
+
+function newcomerJoinsFrom({ floor }: EmulationState): number {
+  return floor.othersFrom + NEWCOMER_JOINS_AFTER;
+}
+
+/** What external joins call for now, but for the announcement, which is the emulation group's turn. */
+export function joinTodos(state: EngineState, emulation: EmulationState, now: number): Todo[] {
+  const todos: Todo[] = [];
+  for (const [id, conversation] of state.conversations) {
+    if (state.externalJoins.has(id)) continue;
+    if (needsJoin(state, conversation, now)) todos.push(plan(id));
+    else if (cannotSend(emulation, conversation)) todos.push({ lane: lane(id), do: 'wait', until: newcomerJoinsFrom(emulation) });
+  }
+  for (const [id, join] of state.externalJoins) {
+    const todo = joinTodo(state, emulation, id, join, now);
+    if (todo !== undefined) todos.push(todo);
+  }
+  return todos;
+}
+
+function joinTodo(state: EngineState, emulation: EmulationState, id: string, join: ExternalJoin, now: number): Todo | undefined {
+  const conversation = state.conversations.get(id);
+  const { groupId } = join;
+  if (join.wanted !== undefined && !join.wanted.refused) return fetch(id, groupId, join.wanted.epoch);
+  if (isIdle(state, id, join, now)) return plan(id);
+  if (join.pending !== undefined) {
+    if (join.accepted) return undefined;
+    return { lane: lane(id), do: 'send', call: 'submit', request: join.pending, conversationId: id };
+  }
+  if (now < join.notBefore) return { lane: lane(id), do: 'wait', until: join.notBefore };
+  if (join.announcedBy === undefined) return undefined;
+  if (isEndingEpoch(emulation)) return undefined;
+  const { afterEmulationEpoch, afterPosition } = join;
+  if (afterEmulationEpoch !== undefined && emulation.group.context.epoch <= afterEmulationEpoch) return undefined;
+  if (afterPosition !== undefined && conversation !== undefined && conversation.position < afterPosition) return undefined;
+  return fetch(id, groupId, undefined);
+}
+
+/** Whether the sequence stands before an entry that cannot be followed yet. */
+export function waitsForGroupInfo({ externalJoins }: EngineState): boolean {
+  return [...externalJoins.values()].some(({ wanted }) => wanted?.refused === false);
+}
+
+/** A commit of ours in the emulation group is on its way: what is made now would be of an epoch that is over. */
+export function isEndingEpoch({ pending }: EmulationState): boolean {
+  return pending?.submission.kind === 'commit';
+}
+
+const lane = (id: string): string => `external-join/${id}`;
+const plan = (id: string): Todo => ({ lane: lane(id), do: 'prepare', what: { kind: 'plan-join', conversationId: id } });
+
+function fetch(id: string, groupId: Uint8Array, epoch: number | undefined): Todo {
+  return { lane: lane(id), do: 'send', call: 'fetch-group', request: { groupId, epoch }, conversationId: id };
+}
+
+/** Nothing is to be done for it any more: we are out of the group, or a wish has become needless. */
+function isIdle(state: EngineState, id: string, { announcedBy, wanted }: ExternalJoin, now: number): boolean {
+  const conversation = state.conversations.get(id);
+  if (conversation === undefined) return false;
+  if (conversation.state === 'left') return true;
+  return announcedBy === undefined && wanted === undefined && !needsJoin(state, conversation, now);
+}
+
+/** The join whose announcement is due. */
+export function joinToAnnounce(state: EngineState, now: number): string | undefined {
+  for (const [id, join] of state.externalJoins) {
+    const { announcedBy, wanted, notBefore } = join;
+    if (announcedBy === undefined && (wanted === undefined || wanted.refused) && now >= notBefore && !isIdle(state, id, join, now))
+      return id;
+  }
+  return undefined;
+}
+
+/** Whether a join is under way that a device which is added now would not know of (reading section 10). */
+export function hasAnnouncedJoins({ externalJoins }: EngineState): boolean {
+  return [...externalJoins.values()].some(({ announcedBy }) => announcedBy !== undefined);
+}
+
+/** Makes the wish, or forgets the one that has become needless. */
+export function planJoin(turn: Turn, id: string): void {
+  const join = turn.state.externalJoins.get(id);
+  if (join === undefined) putJoin(turn, id, { ...newJoin(turn.conversation(id).groupId), notBefore: later(turn, 0, WISH_SPREAD) });
+  else if (isIdle(turn.state, id, join, turn.now)) finishJoin(turn, id);
+}
+
+/**
+ * The ExternalJoin action of a commit in the emulation group's log. The emulation group is no group of the
+ * virtual client. @throws EngineError 'bad-action'
+ */
+export function followAnnouncement(turn: Turn, emulatorLeaf: number, groupId: Uint8Array): void {
+  const { emulation } = turn.state;
+  if (emulation === undefined || groupId.length === 0 || equal(groupId, emulation.groupId)) throw new EngineError('bad-action');
+  const id = toHex(groupId);
+  // Who is out of the group by its log stays out: a device that has not followed so far may err.
+  if (turn.state.conversations.get(id)?.state === 'left') return;
+  const own = emulatorLeaf === emulation.group.ownLeaf;
+  const notBefore = own ? turn.now : later(turn, OTHERS_JOIN_AFTER, OTHERS_JOIN_AFTER);
+  const known = turn.state.externalJoins.get(id) ?? newJoin(groupId);
+  putJoin(turn, id, { ...known, announcedBy: emulatorLeaf, notBefore });
+}
+
+export function newJoin(groupId: Uint8Array): ExternalJoin {
+  return {
+    groupId,
+    announcedBy: undefined,
+    notBefore: 0,
+    afterEmulationEpoch: undefined,
+    afterPosition: undefined,
+    operation: undefined,
+    pending: undefined,
+    accepted: false,
+    base: undefined,
+    wanted: undefined,
+  };
+}
+
+export function putJoin(turn: Turn, id: string, join: ExternalJoin): void {
+  turn.update({ externalJoins: new Map(turn.state.externalJoins).set(id, join) });
+}
+
+/** The virtual client is in the group by a new leaf, or out of it for good. */
+export function finishJoin(turn: Turn, id: string): void {
+  const join = turn.state.externalJoins.get(id);
+  if (join === undefined) return;
+  if (join.operation !== undefined) turn.spend([join.operation.operationSecret]);
+  const externalJoins = new Map(turn.state.externalJoins);
+  externalJoins.delete(id);
+  turn.update({ externalJoins });
+}
+
+/** Burns the commit that was made: one operation serves one external commit to one `external_pub`. */
+export function burnJoin(turn: Turn, id: string, change: Partial<ExternalJoin>): void {
+  const join = turn.state.externalJoins.get(id);
+  if (join === undefined) return;
+  if (join.operation !== undefined) turn.spend([join.operation.operationSecret]);
+  putJoin(turn, id, { ...join, operation: undefined, pending: undefined, accepted: false, ...change });
+}
+
+/** Tries again after a while. */
+export function pauseJoin(turn: Turn, id: string): void {
+  burnJoin(turn, id, { notBefore: later(turn, REFUSED_PAUSE, WISH_SPREAD) });
+}
+
+/** Operations of this device's external commit, as far as it is on its way. */
+export function joinOperations({ externalJoins }: EngineState, id: string): Operation[] {
+  const operation = externalJoins.get(id)?.operation;
+  return operation === undefined ? [] : [operation];
+}
+
+/** Ephemeral key pair of the encapsulation. Spend its private key. */
+export function externalInitOf(operation: Operation): {
+  pair: HpkeKeyPair;
+  secret: SecretKeyPair<'external_init_private_key'>['privateKey'];
+} {
+  const { publicKey, privateKey } = deriveExternalInitKeyPair(EMULATION_PROTOCOL, operation, GROUP_SUITE);
+  return { pair: { publicKey, privateKey: privateKey.reveal() }, secret: privateKey };
+}
+
+/** The group's log has gone on by `entry`, followed or not: a commit of ours for the epoch that it ends is dead. */
+export function passEntry(turn: Turn, entry: SequenceEntry): void {
+  const id = toHex(entry.groupId);
+  const join = turn.state.externalJoins.get(id);
+  if (join === undefined) return;
+  if (entry.kind === 'welcome' && turn.state.conversations.get(id)?.state === 'member') finishJoin(turn, id);
+  if (entry.kind !== 'commit') return;
+  burnJoin(turn, id, { wanted: undefined });
+  // Ours came back and did not bring us in.
+  const isOurs = entry.messageId !== undefined && join.pending !== undefined && equal(entry.messageId, join.pending.messageId);
+  if (isOurs) pauseJoin(turn, id);
+}
+
+export function isJoinSubmission({ externalJoins }: EngineState, id: string, sent: Submission): boolean {
+  const pending = externalJoins.get(id)?.pending;
+  return pending !== undefined && equal(pending.message, sent.message);
+}
+
+/** The server's answer to an external commit. @returns whether the group is closed to us */
+export function onJoinAnswer(turn: Turn, id: string, sent: Submission, answer: DeliveryAnswer<'submit'>): boolean {
+  const join = turn.state.externalJoins.get(id);
+  if (join === undefined || answer.outcome === 'unreachable') return false;
+  if (answer.outcome === 'done') {
+    putJoin(turn, id, { ...join, accepted: true });
+    return false;
+  }
+  if (answer.problem.retryAfter !== undefined) return false;
+  switch (answer.problem.type) {
+    case 'stale-epoch':
+      turn.behind = true;
+      burnJoin(turn, id, {});
+      return false;
+    case 'stale-emulation-epoch':
+    case 'stale-key-version':
+      turn.behind = true;
+      burnJoin(turn, id, { afterEmulationEpoch: BigInt(sent.fence?.emulationEpoch ?? 0) });
+      return false;
+    case 'not-a-member':
+    case 'unknown-group':
+      return true;
+    default:
+      pauseJoin(turn, id);
+      return false;
+  }
+}
+
+/** At least `after` ms from now, at most `spread` more. */
+function later(turn: Turn, after: number, spread: number): number {
+  const [a, b] = turn.random(2);
+  return turn.now + after + Math.floor(((a! * 256 + b!) / 65_536) * spread);
+}

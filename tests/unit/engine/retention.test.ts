@@ -1,0 +1,226 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { toHex, type Secret } from '../../../src/bytes/index.ts';
+import { EMULATION_PROTOCOL, GROUP_SUITE } from '../../../src/engine/protocol.ts';
+import { decodeState } from '../../../src/engine/records.ts';
+import type { EngineState } from '../../../src/engine/state.ts';
+import { StateKeeper } from '../../../src/engine/state-keeper.ts';
+import { createMemoryStore } from '../../../src/store/memory-store.ts';
+import {
+  deriveGroupCreationSecret,
+  deriveInitKeyPair,
+  deriveLeafNodeSecret,
+  derivePathSecret,
+  type Operation,
+} from '../../../src/virtual-client/index.ts';
+import { NonceWatch } from '../../support/engine-nonces.ts';
+import { entryFor, playScene, random, settle, stateOf, taken, written, type Records } from '../../support/engine-snapshot.ts';
+import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+
+// What a device keeps, and above all what it does not (reading sections 4, 7 and 14).
+
+vi.setConfig({ testTimeout: 40_000 });
+
+let world: EngineWorld;
+let watch: NonceWatch;
+
+beforeEach(() => {
+  world = new EngineWorld();
+  watch = new NonceWatch();
+});
+
+afterEach(() => {
+  watch.stop();
+  return world.close();
+});
+
+/** Everything in the store as one string of bytes, to look for others in it. */
+const allBytes = (records: Records): Buffer => Buffer.concat([...records.values()]);
+
+/** Operations by the leaf that they give, as they lie in any device's store while they are on their way. */
+class Operations {
+  readonly #byLeaf = new Map<string, readonly Uint8Array[]>();
+  /** How often a live leaf was found whose operation was known. */
+  checked = 0;
+  readonly found: string[] = [];
+
+  /** Looks at the whole store after every write. */
+  audit({ store }: TestDevice): void {
+    const write = store.write.bind(store);
+    store.write = async (changes) => {
+      await write(changes);
+      const records = await store.load('');
+      const state = decodeState(records);
+      for (const operation of operationsIn(state)) this.#remember(operation);
+      this.#check(state, allBytes(records));
+    };
+  }
+
+  /** The operation and whatever follows from it, but for what its leaf keeps. */
+  #remember(operation: Operation): void {
+    const of = (secret: Secret<string>): Uint8Array => secret.reveal().slice();
+    const name = toHex(of(deriveLeafNodeSecret(EMULATION_PROTOCOL, operation)));
+    if (this.#byLeaf.has(name)) return;
+    this.#byLeaf.set(name, [
+      of(operation.operationSecret),
+      of(derivePathSecret(EMULATION_PROTOCOL, operation, GROUP_SUITE)),
+      of(deriveInitKeyPair(EMULATION_PROTOCOL, operation, GROUP_SUITE).privateKey),
+      of(deriveGroupCreationSecret(EMULATION_PROTOCOL, operation, GROUP_SUITE)),
+    ]);
+  }
+
+  #check(state: EngineState, bytes: Buffer): void {
+    for (const [id, { leaf }] of state.conversations) {
+      const secrets = leaf && this.#byLeaf.get(toHex(leaf.leafNodeSecret.reveal()));
+      if (secrets === undefined) continue;
+      this.checked += 1;
+      for (const [index, secret] of secrets.entries()) if (bytes.includes(Buffer.from(secret))) this.found.push(`${id} ${index}`);
+    }
+  }
+}
+
+function operationsIn({ conversations, keyPackages, emulation }: EngineState): Operation[] {
+  const pending = emulation?.pending?.keyPackages ?? [];
+  return [
+    ...[...conversations.values()].flatMap(({ operations }) => operations),
+    ...[...keyPackages.values(), ...pending].map(({ operation }) => operation),
+  ];
+}
+
+/** Private keys and secrets of the newest epoch that no later one may keep. */
+async function epochSecretsOf(device: TestDevice, id: string): Promise<Uint8Array[]> {
+  const { keys, schedule } = await (await device.hands()).group(id);
+  const { initSecret, exporterSecret, externalSecret, confirmationKey, membershipKey } = schedule;
+  const secrets: Secret<string>[] = [keys.encryptionPrivateKey, ...keys.pathPrivateKeys.values()];
+  secrets.push(initSecret, exporterSecret, externalSecret, confirmationKey, membershipKey);
+  return secrets.map((secret) => secret.reveal().slice());
+}
+
+describe('the stores of a life with several devices', () => {
+  it('hold no operation beside its leaf, no key of a message that was read, and nothing of an epoch’s tree after the epoch', async () => {
+    await world.start();
+    const operations = new Operations();
+    const laptop = world.device();
+    const [ben, cara] = [await world.person('ben'), await world.person('cara')];
+    operations.audit(laptop);
+    await laptop.do({ command: 'createAccount', username: 'anna', deviceName: 'laptop' });
+    await settle(laptop, ben, cara);
+    const club = await laptop.startConversation(['ben', 'cara'], 'club');
+    await laptop.send(club, 'one');
+    const phone = await world.link(laptop, 'phone');
+    operations.audit(phone);
+    await Promise.all([phone.send(club, 'two'), laptop.send(club, 'three'), ben.send(club, 'four')]);
+    await cara.texts(club, 4);
+    const invited = await ben.startConversation(['anna']);
+    await ben.send(invited, 'hi');
+    for (const device of [laptop, phone]) await device.texts(invited, 1);
+    const devices = [laptop, phone, ben, cara];
+    await settle(...devices);
+
+    const before = new Map(await Promise.all(devices.map(async (device) => [device, await epochSecretsOf(device, club)] as const)));
+    const caraAccount = (await cara.runtime.state()).account!.accountId;
+    await phone.do({ command: 'removeMember', conversationId: club, accountId: caraAccount });
+    await cara.conversation(club, ({ state }) => state === 'left');
+    await ben.addMember(club, 'cara');
+    await cara.conversation(club, ({ state }) => state === 'ready');
+    await laptop.send(club, 'five');
+    await ben.texts(club, 5);
+    await settle(...devices);
+
+    expect(operations.checked).toBeGreaterThan(50);
+    expect(operations.found).toEqual([]);
+    expect(watch.consumed.size).toBeGreaterThan(5);
+    for (const { store } of devices) {
+      const bytes = allBytes(await store.load(''));
+      for (const key of watch.consumed) expect(bytes.includes(Buffer.from(key, 'hex'))).toBe(false);
+    }
+    for (const device of devices) {
+      const bytes = allBytes(await device.store.load(''));
+      for (const secret of before.get(device)!) expect(bytes.includes(Buffer.from(secret))).toBe(false);
+    }
+  });
+});
+
+/** A keeper over a copy of what a device had stored. */
+async function keeperOf(records: Records) {
+  const store = createMemoryStore();
+  await store.write({ puts: records, deletes: [] });
+  return { store, keeper: new StateKeeper({ store, random, now: Date.now, exclusive: (task) => task() }) };
+}
+
+describe('what a step has used up', () => {
+  it('is overwritten once the step is stored: operation, path and old leaf', async () => {
+    const { id, groupId, laptop, phone } = await playScene(world);
+    const { keeper } = await keeperOf(laptop);
+    await keeper.step({ type: 'command', command: { command: 'removeMember', conversationId: id, accountId: benIn(stateOf(laptop), id) } });
+    await keeper.step({ type: 'prepare', what: { kind: 'message', conversationId: id } });
+    const state = await keeper.state();
+    const { leaf, operations, pending } = state.conversations.get(id)!;
+    expect(operations).toHaveLength(1);
+    const { kind, epoch, message, messageId } = pending!.submission;
+    for (const [device, own] of [
+      [keeper, true],
+      [(await keeperOf(phone)).keeper, false],
+    ] as const) {
+      const { result } = await device.step(entryFor(await device.state(), groupId, { kind, epoch, message, messageId }));
+      expect(result.refused).toEqual([]);
+      expect(result.spent.map((secret) => secret.kind)).toEqual(expect.arrayContaining(['operation_secret', 'path_secret']));
+      expect(result.spent.filter(({ wiped }) => !wiped)).toEqual([]);
+      if (!own) continue;
+      expect(operations[0]!.operationSecret.wiped).toBe(true);
+      expect(leaf!.encryptionPrivateKey.wiped).toBe(true);
+    }
+    expect((await keeper.state()).conversations.get(id)!.members).toHaveLength(1);
+  });
+
+  it('is left alone when the step cannot be stored, so that it can be taken again', async () => {
+    const { id, groupId, laptop, phone } = await playScene(world);
+    const { sent } = await written(stateOf(laptop), id, 'once more');
+    const { store, keeper } = await keeperOf(phone);
+    const write = store.write.bind(store);
+    store.write = () => Promise.reject(new Error('disk full'));
+    const entry = entryFor(await keeper.state(), groupId, sent);
+    await expect(keeper.step(entry)).rejects.toThrow('disk full');
+    store.write = write;
+    const { result } = await keeper.step(entry);
+    expect(result.refused).toEqual([]);
+    expect(result.lines.map(({ message }) => message.text)).toEqual(['once more']);
+  });
+});
+
+function benIn(state: EngineState, id: string): string {
+  const [ben] = state.conversations
+    .get(id)!
+    .members.map(toHex)
+    .filter((member) => member !== toHex(state.account!.accountId));
+  return ben!;
+}
+
+describe('emulation epochs', () => {
+  it('go when nothing names them any more, and their secrets with them', async () => {
+    const { laptop } = await playScene(world);
+    const rounds = 6;
+    let state: EngineState = { ...stateOf(laptop), stock: 19 };
+    const kept = state.emulation!.epochs.size;
+    const announce = async (acceptedAt: number): Promise<EngineState> => {
+      const made = await taken({ ...state, uploads: undefined }, { type: 'prepare', what: { kind: 'key-packages' } });
+      const { kind, epoch, message, messageId } = made.emulation!.pending!.submission;
+      const input = entryFor(made, made.emulation!.groupId, { kind, epoch, message, messageId });
+      return taken(made, { ...input, entries: input.entries.map((entry) => ({ ...entry, acceptedAt })) });
+    };
+    for (let round = 0; round < rounds; round += 1) state = { ...(await announce(Date.now())), stock: 19 };
+    // Each announced a KeyPackage, which names the epoch that it was made in.
+    expect(state.emulation!.epochs.size).toBe(kept + rounds);
+    const old = [...state.emulation!.epochs.values()];
+    state = await announce(Date.now() + 31 * 24 * 60 * 60 * 1000);
+    const named = new Set([
+      state.emulation!.currentEpochId,
+      ...[...state.keyPackages.values()].map(({ operation }) => toHex(operation.epochId)),
+      ...[...state.conversations.values()].flatMap(({ leaf, pastLeaves }) =>
+        [leaf!.epochId, ...pastLeaves.map(({ guardKey }) => guardKey.epochId)].map(toHex),
+      ),
+    ]);
+    expect([...state.emulation!.epochs.keys()].toSorted()).toEqual([...named].toSorted());
+    expect(state.emulation!.epochs.size).toBeLessThan(kept + 2);
+    expect(old.length).toBeGreaterThan(state.emulation!.epochs.size);
+  });
+});
