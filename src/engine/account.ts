@@ -66,6 +66,7 @@ export async function createAccount(turn: Turn, username: string, deviceName: st
       position: 0,
       joinedAt: 0,
       refusedCommit: undefined,
+      endedEpochs: [],
       currentEpochId: epochId,
       epochs: new Map([[epochId, epoch]]),
       floor: { epoch: 0n, by: group.ownLeaf, othersFrom: turn.now },

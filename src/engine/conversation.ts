@@ -13,6 +13,7 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
     leaf: undefined,
     keyVersion: 0,
     pastLeaves: [],
+    endedEpochs: [],
     operations: [],
     queue: [],
     claim: undefined,

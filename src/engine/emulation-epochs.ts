@@ -1,6 +1,7 @@
 import { toHex } from '../bytes/index.ts';
 import { exportComponentSecret, leafCountOf, memberLeaves, type GroupState } from '../mls/index.ts';
 import { deriveEmulationEpoch, type EmulationEpoch } from '../virtual-client/index.ts';
+import { endedEpochs } from './past-epochs.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, EMULATION_SUITE } from './protocol.ts';
 import type { Turn } from './turn.ts';
 
@@ -23,15 +24,17 @@ export function enterEmulationEpoch(turn: Turn, group: GroupState): { group: Gro
   return { group: exported.next, epoch: next };
 }
 
-/** The emulation group's new state with its epoch made current. */
-export function adoptEmulationGroup(turn: Turn, applied: GroupState): EmulationEpoch {
+/** The emulation group's new state with its epoch made current; the one before it ended at `endedAt`, ms by the server's clock. */
+export function adoptEmulationGroup(turn: Turn, applied: GroupState, endedAt: number): EmulationEpoch {
   const { group, epoch } = enterEmulationEpoch(turn, applied);
   const epochId = toHex(epoch.epochId);
+  const before = turn.emulation();
   turn.updateEmulation({
     group,
+    endedEpochs: endedEpochs(before, before.group, group, endedAt),
     refusedCommit: undefined,
     currentEpochId: epochId,
-    epochs: new Map(turn.emulation().epochs).set(epochId, epoch),
+    epochs: new Map(before.epochs).set(epochId, epoch),
   });
   return epoch;
 }

@@ -292,7 +292,7 @@ async function followCommit(
   else if (action !== undefined) {
     announce(turn, entry.acceptedAt, own?.keyPackages ?? evaluated(turn, emulatorLeaf, action));
   }
-  const epoch = adoptEmulationGroup(turn, applied.next);
+  const epoch = adoptEmulationGroup(turn, applied.next, entry.acceptedAt);
   if (effects.added.length > 0 || effects.removed.length > 0) {
     turn.updateEmulation({ floor: { epoch: epoch.epoch, by: emulatorLeaf, othersFrom: othersFrom(turn) } });
   }

@@ -6,6 +6,7 @@ import { passEntry } from './external-join.ts';
 import { followGroupEntry, leave } from './higher-level-group.ts';
 import { endLink, linkDone } from './linking.ts';
 import { dropPending } from './pending-emulation.ts';
+import { forgetOldEpochs } from './past-epochs.ts';
 import type { SequenceEntry } from './ports.ts';
 import { followOutside, NeedGroupInfo, passBy, wantGroupInfo } from './rejoin.ts';
 import { forgetExpiredKeyPackages, forgetUnnamedEpochs } from './retention.ts';
@@ -40,6 +41,7 @@ export async function followEntries(turn: Turn, entries: readonly SequenceEntry[
 
 async function followEntry(turn: Turn, entry: SequenceEntry): Promise<void> {
   forgetExpiredKeyPackages(turn, entry.acceptedAt);
+  forgetOldEpochs(turn, entry.acceptedAt);
   if (equal(entry.groupId, turn.emulation().groupId)) {
     const { pending } = turn.emulation();
     await followEmulationEntry(turn, entry);

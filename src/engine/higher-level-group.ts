@@ -9,13 +9,14 @@ import {
   MlsError,
   open,
   readGroupInfo,
+  secretsOfGroup,
   type CommitEffects,
   type GroupState,
   type Opened,
   type OpenedApplication,
   type OpenedCommit,
 } from '../mls/index.ts';
-import { deriveGroupCreationSecret, type GuardKey, type LiveLeaf, type Operation } from '../virtual-client/index.ts';
+import { deriveGroupCreationSecret, type GuardKey, type Operation } from '../virtual-client/index.ts';
 import { ownKeyVersion } from './account-keys.ts';
 import { CONVERSATION_COMPONENT, decodeText, openTitle, readConversationProfile } from './content.ts';
 import { accountsOf, newConversation } from './conversation.ts';
@@ -24,6 +25,7 @@ import { EngineError } from './errors.ts';
 import { externalInitOf, finishJoin, joinOperations } from './external-join.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import { secondsOf } from './key-package-messages.ts';
+import { endedEpochs, wipeDroppedLeaves } from './past-epochs.ts';
 import type { SequenceEntry } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
 import { finishItem, isOurs, requeueDead, unsentTexts } from './sending.ts';
@@ -103,6 +105,7 @@ export function enter(turn: Turn, entry: SequenceEntry, group: GroupState, opera
     position: entry.position,
     leaf: becomeActive(turn, operation, GROUP_SUITE),
     pastLeaves: [],
+    endedEpochs: [],
     operations: base.operations.filter((kept) => !sameOperation(kept, operation)),
     hold: undefined,
   });
@@ -216,7 +219,8 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
   turn.setGroup(id, group);
   const guardKey = currentGuardKey(turn, before);
   const ended = guardKey === undefined ? [] : [{ groupEpoch: previous.context.epoch, guardKey }];
-  const kept = new Set(group.pastEpochs.map((past) => past.context.epoch));
+  const endings = endedEpochs(before, previous, group, entry.acceptedAt);
+  const kept = new Set(endings.map(({ groupEpoch }) => groupEpoch));
   const pastLeaves = [...ended, ...before.pastLeaves];
   const leafNow = followed === undefined ? before.leaf : becomeActive(turn, followed.operation, GROUP_SUITE);
   const next = turn.updateConversation(id, {
@@ -225,6 +229,7 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
     leaf: leafNow,
     ...(followed && { keyVersion: ownKeyVersion(group) }),
     pastLeaves: pastLeaves.filter(({ groupEpoch }) => kept.has(groupEpoch)),
+    endedEpochs: endings,
     operations: [],
   });
   // Whatever else was made in the epoch that has ended is dead.
@@ -248,17 +253,6 @@ function checkExternal({ added, removed }: CommitEffects): void {
   if (joiner === undefined || !removed.some(({ leaf }) => equal(accountOf(leaf), joiner))) throw new EngineError('unexpected-sender');
 }
 
-/** Leaf secrets that nothing of the conversation refers to any more. */
-function wipeDroppedLeaves(turn: Turn, before: Conversation, after: Conversation): void {
-  const used = new Set([after.leaf?.leafNodeSecret, ...after.pastLeaves.map(({ guardKey }) => guardKey.leafNodeSecret)]);
-  for (const secret of leafNodeSecrets(before)) if (!used.has(secret)) turn.spend([secret]);
-  if (before.leaf !== undefined && before.leaf !== after.leaf) turn.spend([before.leaf.encryptionPrivateKey]);
-}
-
-function leafNodeSecrets({ leaf, pastLeaves }: Conversation): LiveLeaf['leafNodeSecret'][] {
-  return [...(leaf === undefined ? [] : [leaf.leafNodeSecret]), ...pastLeaves.map(({ guardKey }) => guardKey.leafNodeSecret)];
-}
-
 /**
  * We are out of the group, or it goes on without us until this device is back: nothing of it can be read or
  * sent from now on, and its secrets go; what was said stays.
@@ -266,12 +260,13 @@ function leafNodeSecrets({ leaf, pastLeaves }: Conversation): LiveLeaf['leafNode
 export function leave(turn: Turn, id: string, state: 'left' | 'out-of-step'): void {
   const before = turn.conversation(id);
   const group = turn.group(id);
-  turn.spend([group.keys.encryptionPrivateKey, group.schedule.initSecret, group.schedule.senderDataSecret]);
+  turn.spend(secretsOfGroup(group));
   turn.spend(before.operations.map(({ operationSecret }) => operationSecret));
   const after = turn.updateConversation(id, {
     state,
     leaf: undefined,
     pastLeaves: [],
+    endedEpochs: [],
     operations: [],
     claim: undefined,
     hold: undefined,

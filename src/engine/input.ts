@@ -26,7 +26,9 @@ export type Preparation =
   | { readonly kind: 'plan-join'; readonly conversationId: string }
   | { readonly kind: 'announce-join'; readonly conversationId: string }
   | { readonly kind: 'link-expiry' }
-  | { readonly kind: 'uploads-used' };
+  | { readonly kind: 'uploads-used' }
+  /** Not before the sequence has been followed to its end. */
+  | { readonly kind: 'forget-past' };
 
 /** Requests whose answers change the state. */
 export type EngineCall = Exclude<DeliveryCall, 'find-account' | 'fetch-sequence'>;

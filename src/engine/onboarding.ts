@@ -32,7 +32,15 @@ import { COMPONENTS, EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './
 import { decodeRecord, encodeRecord } from './record-codec.ts';
 import { isRemoving, NO_REMOVAL } from './removal-state.ts';
 import { INLINE_BUDGET, isReference, withReferences, wholeGroup, type WholeGroup } from './state-transfer.ts';
-import { NeedGroups, type AdderLink, type Conversation, type EngineState, type NewDeviceLink, type SigningKey } from './state.ts';
+import {
+  NeedGroups,
+  type AdderLink,
+  type Conversation,
+  type EndedEpoch,
+  type EngineState,
+  type NewDeviceLink,
+  type SigningKey,
+} from './state.ts';
 import type { Turn } from './turn.ts';
 
 /** State transfer to a device that is being linked (draft sections 4.1 and 5.4, reading section 10). */
@@ -57,6 +65,7 @@ interface GroupTransfer {
   readonly title: string;
   readonly startedAt: number;
   readonly pastLeaves: readonly { readonly groupEpoch: bigint; readonly guardKey: Uint8Array }[];
+  readonly endedEpochs: readonly EndedEpoch[];
 }
 
 /**
@@ -146,6 +155,7 @@ function exportGroup(conversation: Conversation, group: GroupState): WholeGroup 
     group: encodeGroupTransfer(group),
     title: conversation.title,
     startedAt: conversation.startedAt,
+    endedEpochs: conversation.endedEpochs,
     pastLeaves: conversation.pastLeaves.map(({ groupEpoch, guardKey }) => ({
       groupEpoch,
       guardKey: encodeGuardKey({ ...guardKey, ownEmulatorLeaf: undefined }),
@@ -227,6 +237,7 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
       position: application.emulationPosition,
       joinedAt: application.emulationPosition + 1,
       refusedCommit: undefined,
+      endedEpochs: [],
       currentEpochId: epochId,
       epochs: new Map([...told.pastEmulationEpochs.map((past) => [toHex(past.epochId), past] as const), [epochId, epoch]]),
       // It rises when the sequence comes to the commit that added this device: what was accepted before counts.
@@ -264,6 +275,7 @@ function importGroup(turn: Turn, state: WholeGroup): void {
     position: Number(state.logPosition),
     readPosition: Number(state.logPosition),
     leaf: state.leaf,
+    endedEpochs: transfer.endedEpochs,
     pastLeaves: transfer.pastLeaves.map(({ groupEpoch, guardKey }) => ({
       groupEpoch,
       guardKey: decodeGuardKey(EMULATION_PROTOCOL, guardKey),

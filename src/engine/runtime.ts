@@ -2,6 +2,7 @@ import type { Random } from '../mls/index.ts';
 import type { Command, CommandProblem, CommandResult } from './command.ts';
 import { waitsForGroupInfo } from './external-join.ts';
 import type { AnswerInput, Input } from './input.ts';
+import { isPastOver } from './past-epochs.ts';
 import type { AccountDescription, DeliveryPort, DeviceProof, SequenceEntry, StorePort } from './ports.ts';
 import { StateKeeper } from './state-keeper.ts';
 import type { StepResult } from './step.ts';
@@ -200,6 +201,7 @@ class Runtime implements EngineRuntime {
     const state = await this.#keeper.state();
     const now = this.#ports.now();
     const todos = todosOf(state, now);
+    if (isPastOver(state, now)) this.#behind = true;
     if (this.#behind && state.account !== undefined && !state.unlinked) this.#start('sequence', () => this.#catchUp());
     for (const todo of todos) {
       if (todo.do === 'prepare') this.#start(todo.lane, () => this.#prepare(todo));
@@ -286,6 +288,7 @@ class Runtime implements EngineRuntime {
     if (entries.length > 0) await this.#step({ type: 'entries', entries, last });
     const state = await this.#keeper.state();
     const { sequence } = state.cursor;
+    if (sequence >= last && isPastOver(state, this.#ports.now())) await this.#step({ type: 'prepare', what: { kind: 'forget-past' } });
     // What an entry waits for is asked for by itself, and then it goes on.
     if (sequence >= last || waitsForGroupInfo(state)) return 'end';
     return sequence > before ? 'more' : 'stuck';

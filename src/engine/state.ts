@@ -98,6 +98,8 @@ export interface EmulationState {
   readonly joinedAt: number;
   /** As in a conversation. */
   readonly refusedCommit: number | undefined;
+  /** As in a conversation. */
+  readonly endedEpochs: readonly EndedEpoch[];
   readonly currentEpochId: string;
   readonly epochs: ReadonlyMap<string, EmulationEpoch>;
   readonly floor: Floor;
@@ -202,6 +204,13 @@ export interface Hold {
   readonly pause: number;
 }
 
+/** An epoch of a group that is over; what is kept of it goes a stated time after its end. */
+export interface EndedEpoch {
+  readonly groupEpoch: bigint;
+  /** ms by the server's clock: when the commit that ended it was accepted. */
+  readonly endedAt: number;
+}
+
 export interface Conversation {
   readonly groupId: Uint8Array;
   readonly title: string;
@@ -215,6 +224,8 @@ export interface Conversation {
   readonly keyVersion: number;
   /** Newest first; as long as the group's past epochs are kept. */
   readonly pastLeaves: readonly PastLeaf[];
+  /** Kept past epochs of the group, newest first. */
+  readonly endedEpochs: readonly EndedEpoch[];
   /** Own operations that were sent and have not come back (reading section 4, Retention). */
   readonly operations: readonly Operation[];
   readonly queue: readonly WorkItem[];

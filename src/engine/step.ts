@@ -31,8 +31,10 @@ import {
   startLink,
 } from './linking.ts';
 import { importState, prepareAddDevice } from './onboarding.ts';
+import { forgetOldEpochs } from './past-epochs.ts';
 import { onExternalCommitAnswer, onGroupInfo, prepareAnnouncement } from './rejoin.ts';
 import { onBindAnswer, onRemovalAnswer, prepareAccountKey, prepareRemoveDevices, removeDevice } from './removal.ts';
+import { forgetUnnamedEpochs } from './retention.ts';
 import { onSubmitAnswer, prepareNext } from './sending.ts';
 import { onBlobFetched, onBlobPut } from './state-transfer.ts';
 import { NeedGroups, type EngineState } from './state.ts';
@@ -169,6 +171,10 @@ async function prepare(turn: Turn, what: Preparation): Promise<void> {
       return expireLink(turn);
     case 'uploads-used':
       turn.update({ uploads: undefined });
+      return;
+    case 'forget-past':
+      forgetOldEpochs(turn, turn.now);
+      forgetUnnamedEpochs(turn);
       return;
   }
 }

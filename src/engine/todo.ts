@@ -5,6 +5,7 @@ import { joinToAnnounce, joinTodos } from './external-join.ts';
 import type { EngineCall, Preparation } from './input.ts';
 import { isOver, mailboxOf } from './linking.ts';
 import { canAddDevice } from './onboarding.ts';
+import { pastEpochsUntil } from './past-epochs.ts';
 import type { DeliveryCalls, LinkSlot } from './ports.ts';
 import { removalMessage, removalRequests } from './removal.ts';
 import { isKeyPending, isRemoving, needsRenewal } from './removal-state.ts';
@@ -49,6 +50,8 @@ export function todosOf(state: EngineState, now: number): Todo[] {
   if (state.account === undefined || emulation === undefined) return todos;
   todos.push(...emulationTodos(state, emulation, now), ...removalRequests(state, emulation, now));
   todos.push(...uploadTodos(state), ...contactTodos(state), ...joinTodos(state, emulation, now));
+  const until = pastEpochsUntil(state);
+  if (until !== undefined && until > now) todos.push({ lane: 'past-epochs', do: 'wait', until });
   // What a person wrote goes before what is renewed in the background.
   const byUrgency = [...state.conversations].sort(([, a], [, b]) => Number(hasText(b)) - Number(hasText(a)));
   for (const [id, conversation] of byUrgency) todos.push(...conversationTodos(state, emulation, id, conversation, now));

@@ -28,7 +28,7 @@ export {
 } from './process.ts';
 export { applyCommit, type ApplyOptions, type CommitEffects } from './apply-commit.ts';
 export type { AddedMember, LeafAt, ReplacedLeaf } from './stage-proposals.ts';
-export { MAX_PAST_EPOCHS, secretsOfGroup } from './past-epochs.ts';
+export { forgetPastEpochs, MAX_PAST_EPOCHS, secretsOfGroup } from './past-epochs.ts';
 export { changedRecords, decodeGroup, decodeGroupTransfer, encodeGroup, encodeGroupTransfer, type GroupRecords } from './group-codec.ts';
 export { readGroupInfo, type GroupInfoView } from './group-info.ts';
 export { exportComponentSecret, findLeaf, groupInfoOf, leafAt, leafCountOf, memberLeaves } from './group-view.ts';

@@ -1,4 +1,4 @@
-import type { Secret } from '../bytes/index.ts';
+import type { Secret, Spending } from '../bytes/index.ts';
 import type { GroupState, PastEpoch } from './group-state.ts';
 import { pprfNodes } from '../virtual-client/pprf.ts';
 import type { SecretTree } from './secret-tree.ts';
@@ -24,6 +24,14 @@ export function endEpoch(state: GroupState): { readonly pastEpochs: readonly Pas
   const all = [ended, ...state.pastEpochs];
   const dropped = all.slice(MAX_PAST_EPOCHS).flatMap(secretsOfPast);
   return { pastEpochs: all.slice(0, MAX_PAST_EPOCHS), spent: [...currentOnly(state), ...dropped] };
+}
+
+/** The state without the past epochs before `from`, which the caller keeps for a stated time. Persist `next`, then wipe what is spent. */
+export function forgetPastEpochs(state: GroupState, from: bigint): Spending<GroupState, undefined> {
+  const isKept = ({ context }: PastEpoch): boolean => context.epoch >= from;
+  const dropped = state.pastEpochs.filter((past) => !isKept(past));
+  if (dropped.length === 0) return { next: state, value: undefined, spent: [] };
+  return { next: { ...state, pastEpochs: state.pastEpochs.filter(isKept) }, value: undefined, spent: dropped.flatMap(secretsOfPast) };
 }
 
 /** Every secret of a group, for one that we are no member of any more. */

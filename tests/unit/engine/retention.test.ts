@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { toHex, type Secret } from '../../../src/bytes/index.ts';
+import type { Input } from '../../../src/engine/input.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from '../../../src/engine/protocol.ts';
 import { decodeState } from '../../../src/engine/records.ts';
 import type { EngineState } from '../../../src/engine/state.ts';
@@ -12,8 +13,20 @@ import {
   derivePathSecret,
   type Operation,
 } from '../../../src/virtual-client/index.ts';
+import { committed } from '../../support/engine-forgery.ts';
 import { NonceWatch } from '../../support/engine-nonces.ts';
-import { entryFor, playScene, random, settle, stateOf, taken, written, type Records } from '../../support/engine-snapshot.ts';
+import {
+  entryFor,
+  playScene,
+  random,
+  settle,
+  stateOf,
+  take,
+  taken,
+  written,
+  type Incoming,
+  type Records,
+} from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
 // What a device keeps, and above all what it does not (reading sections 4, 7 and 14).
@@ -222,5 +235,79 @@ describe('emulation epochs', () => {
     expect([...state.emulation!.epochs.keys()].toSorted()).toEqual([...named].toSorted());
     expect(state.emulation!.epochs.size).toBeLessThan(kept + 2);
     expect(old.length).toBeGreaterThan(state.emulation!.epochs.size);
+  });
+});
+
+describe('a past epoch of a conversation', () => {
+  const HOUR = 60 * 60 * 1000;
+
+  /** The phone after a commit of the laptop's, and what ben had written before he saw it. */
+  async function late(): Promise<{ id: string; groupId: Uint8Array; phone: EngineState; sent: Incoming; endedAt: number }> {
+    const { id, groupId, laptop, phone, ben } = await playScene(world);
+    const { sent } = await written(stateOf(ben), id, 'late');
+    const commit = entryFor(stateOf(phone), groupId, (await committed(stateOf(laptop), id, [])).sent);
+    return { id, groupId, phone: await taken(stateOf(phone), commit), sent, endedAt: commit.entries[0]!.acceptedAt };
+  }
+
+  const at = (input: Extract<Input, { type: 'entries' }>, acceptedAt: number): Input => ({
+    ...input,
+    entries: input.entries.map((entry) => ({ ...entry, acceptedAt })),
+  });
+
+  it('reads a message that was accepted within a day of its end, however much later the device comes to it', async () => {
+    const { id, groupId, phone, sent, endedAt } = await late();
+    const input = at(entryFor(phone, groupId, sent), endedAt + 23 * HOUR);
+    const { refused, lines, state } = await take(phone, input, endedAt + 300 * HOUR);
+    expect(refused).toEqual([]);
+    expect(lines.map(({ message }) => message.text)).toEqual(['late']);
+    expect(state.conversations.get(id)!.endedEpochs.map(({ endedAt: end }) => end)).toContain(endedAt);
+  });
+
+  it('is gone for one that was accepted later, with all that could have opened it', async () => {
+    const { id, groupId, phone, sent, endedAt } = await late();
+    const past = phone.groups.get(id)!.pastEpochs[0]!;
+    const { refused, spent, state } = await take(phone, at(entryFor(phone, groupId, sent), endedAt + 24 * HOUR));
+    expect(refused.map(({ code }) => code)).toEqual(['unknown-epoch']);
+    expect(state.conversations.get(id)!.state).toBe('member');
+    // A refused entry changes nothing; the next one that is followed, or the end of the sequence, does.
+    const after = await take(state, { type: 'prepare', what: { kind: 'forget-past' } }, endedAt + 24 * HOUR);
+    expect(spent).toEqual([]);
+    expect(after.state.conversations.get(id)).toMatchObject({ endedEpochs: [], pastLeaves: [] });
+    expect(after.state.groups.get(id)!.pastEpochs).toEqual([]);
+    expect(after.spent).toEqual(expect.arrayContaining([past.senderDataSecret, past.resumptionPsk, ...past.secretTree.nodes.values()]));
+  });
+
+  it('is forgotten by an idle device too, in the conversation and in the emulation group, and its store opens nothing of it', async () => {
+    await world.start();
+    const [laptop, ben] = [await world.person('anna'), await world.person('ben')];
+    await world.person('cara');
+    const id = await laptop.startConversation(['ben']);
+    await laptop.conversation(id, ({ state }) => state === 'ready');
+    await laptop.addMember(id, 'cara');
+    await laptop.conversation(id, ({ members }) => members.length === 3);
+    await settle(laptop, ben);
+    const before = stateOf(await laptop.store.load(''));
+    const groups = [before.groups.get(id)!, before.emulation!.group];
+    const secrets = groups.flatMap(({ pastEpochs }) =>
+      pastEpochs.flatMap(({ senderDataSecret, resumptionPsk, secretTree }) => [
+        senderDataSecret,
+        resumptionPsk,
+        ...secretTree.nodes.values(),
+      ]),
+    );
+    expect(secrets.length).toBeGreaterThan(4);
+    const holds = (records: Records): boolean => {
+      const bytes = allBytes(records);
+      return secrets.some((secret) => bytes.includes(Buffer.from(secret.reveal())));
+    };
+    expect(holds(await laptop.store.load(''))).toBe(true);
+
+    laptop.clockAhead = 24 * HOUR;
+    await laptop.runtime.wake();
+    await vi.waitFor(async () => expect(stateOf(await laptop.store.load('')).emulation!.endedEpochs).toEqual([]), 10_000);
+    const records = await laptop.store.load('');
+    expect(holds(records)).toBe(false);
+    expect([...records.keys()].filter((key) => key.includes('/past/'))).toEqual([]);
+    expect(stateOf(records).conversations.get(id)).toMatchObject({ endedEpochs: [], pastLeaves: [] });
   });
 });
