@@ -43,6 +43,7 @@ const REQUESTS = {
   confirmLink: v.strictObject({ yes: v.boolean() }),
   closeLink: nothing,
   removeDevice: v.strictObject({ deviceId }),
+  renewKeys: v.strictObject({}),
   startConversation: v.strictObject({ usernames: v.pipe(v.array(line), v.maxLength(MAX_USERNAMES)), title: line }),
   addMember: v.strictObject({ conversationId, username: line }),
   removeMember: v.strictObject({ conversationId, accountId }),

@@ -50,6 +50,7 @@ export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
     acceptLinkCode: (request) => plain({ command: 'acceptLinkCode', ...request }),
     confirmLink: (request) => plain({ command: 'confirmLink', ...request }),
     closeLink: () => plain({ command: 'closeLink' }),
+    renewKeys: () => plain({ command: 'renewKeys' }),
     removeDevice: (request) => plain({ command: 'removeDevice', ...request }),
     startConversation: async ({ usernames, title }, callId) => {
       const members = await engine.findAccounts(usernames);

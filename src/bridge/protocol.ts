@@ -21,6 +21,8 @@ export interface BridgeCalls {
   confirmLink: { request: { yes: boolean }; answer: CommandResult };
   /** Either side, at any step; also clears a finished or ended link from view. */
   closeLink: { request: object; answer: CommandResult };
+  /** New keys for the emulation group and every conversation; the view says how far it is. */
+  renewKeys: { request: object; answer: CommandResult };
   /** Takes a device out of the account; `deviceId` as the view names it. */
   removeDevice: { request: { deviceId: string }; answer: CommandResult };
   startConversation: { request: { usernames: readonly string[]; title: string }; answer: CommandResult & { conversationId?: string } };

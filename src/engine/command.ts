@@ -11,6 +11,7 @@ export type Command =
   | { readonly command: 'confirmLink'; readonly yes: boolean }
   | { readonly command: 'closeLink' }
   | { readonly command: 'removeDevice'; readonly deviceId: string }
+  | { readonly command: 'renewKeys' }
   | {
       readonly command: 'startConversation';
       readonly groupId: Uint8Array;

@@ -12,6 +12,7 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
     position: -1,
     leaf: undefined,
     keyVersion: 0,
+    sentByLeaf: 0,
     pastLeaves: [],
     endedEpochs: [],
     operations: [],

@@ -33,6 +33,7 @@ import type { CommitRouting, DeliveryAnswer, NewDevice, SequenceEntry, Submissio
 import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import { dropPending, secretsOf } from './pending-emulation.ts';
 import type { EmulationState, OutstandingKeyPackage, PendingEmulationMessage } from './state.ts';
+import { beginRenewal, noteOwnPath } from './renewal-state.ts';
 import type { Turn } from './turn.ts';
 import { afterRemove, followAccountKey, followBegin, followResync } from './removal-follow.ts';
 import { allocate, currentEpoch, evaluate, prepareLeaf } from './virtual-leaf.ts';
@@ -225,7 +226,9 @@ export async function followEmulationEntry(turn: Turn, entry: SequenceEntry): Pr
   if (entry.position !== position + 1) throw new EngineError('out-of-order');
   if (entry.position === turn.emulation().joinedAt) {
     // The commit by which this device came in: its Welcome brought what follows from it.
-    turn.updateEmulation({ position: entry.position, floor: { epoch: group.context.epoch, by: -1, othersFrom: turn.now } });
+    const floor = { epoch: group.context.epoch, by: -1, othersFrom: turn.now };
+    turn.updateEmulation({ position: entry.position, floor });
+    beginRenewal(turn, floor);
     return;
   }
   if (entry.kind === 'begin-removal' || entry.kind === 'account-key') {
@@ -293,8 +296,11 @@ async function followCommit(
     announce(turn, entry.acceptedAt, own?.keyPackages ?? evaluated(turn, emulatorLeaf, action));
   }
   const epoch = adoptEmulationGroup(turn, applied.next, entry.acceptedAt);
-  if (effects.added.length > 0 || effects.removed.length > 0) {
-    turn.updateEmulation({ floor: { epoch: epoch.epoch, by: emulatorLeaf, othersFrom: othersFrom(turn) } });
+  if (own !== undefined) noteOwnPath(turn);
+  if (action === undefined) {
+    const floor = { epoch: epoch.epoch, by: emulatorLeaf, othersFrom: othersFrom(turn) };
+    if (effects.added.length > 0 || effects.removed.length > 0) turn.updateEmulation({ floor });
+    beginRenewal(turn, floor);
   }
   if (effects.removed.length > 0) {
     afterRemove(

@@ -100,6 +100,7 @@ export function enter(turn: Turn, entry: SequenceEntry, group: GroupState, opera
     title,
     members: accountsOf(group),
     keyVersion: ownKeyVersion(group),
+    sentByLeaf: 0,
     state: 'member',
     refusedCommit: undefined,
     position: entry.position,
@@ -178,6 +179,9 @@ function followApplication(turn: Turn, entry: SequenceEntry, opened: OpenedAppli
   const text = decodeText(opened.applicationData);
   const common = { sender: from.accountId, device: from.device, alarm: from.alarm };
   record(turn, entry, text === undefined ? { kind: 'event', text: 'unreadable', ...common } : { kind: 'text', text, ...common });
+  if (!opened.sentByOwnLeaf) return;
+  const id = toHex(entry.groupId);
+  turn.updateConversation(id, { sentByLeaf: turn.conversation(id).sentByLeaf + 1 });
 }
 
 async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedCommit, from: Sender): Promise<void> {
@@ -227,7 +231,7 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
     members: membersChanged ? accountsOf(group) : before.members,
     refusedCommit: undefined,
     leaf: leafNow,
-    ...(followed && { keyVersion: ownKeyVersion(group) }),
+    ...(followed && { keyVersion: ownKeyVersion(group), sentByLeaf: 0 }),
     pastLeaves: pastLeaves.filter(({ groupEpoch }) => kept.has(groupEpoch)),
     endedEpochs: endings,
     operations: [],

@@ -20,6 +20,7 @@ export type Preparation =
   | { readonly kind: 'device-profile' }
   | { readonly kind: 'remove-devices' }
   | { readonly kind: 'account-key' }
+  | { readonly kind: 'renew-keys' }
   | { readonly kind: 'claim'; readonly conversationId: string }
   | { readonly kind: 'message'; readonly conversationId: string }
   | { readonly kind: 'renewal'; readonly conversationId: string }

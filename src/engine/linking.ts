@@ -192,10 +192,10 @@ function dropLink(turn: Turn, link: LinkState): void {
   } else turn.update({ link: undefined });
 }
 
-/** A link that was closed while the server could not be told makes room for what the person does next. */
+/** A link that is over, or was closed while the server could not be told, makes room for what the person does next. */
 export function forgetClosedLink(turn: Turn): void {
   const { link } = turn.state;
-  if (link?.hidden === true) dropLink(turn, link);
+  if (link !== undefined && (link.hidden || isOver(link))) dropLink(turn, link);
 }
 
 /** The mailbox's next write was taken, or will never be. */

@@ -54,6 +54,7 @@ interface ApplicationData {
   /** Emulation log up to which the state goes; the commit that adds the newcomer is the next. */
   readonly emulationPosition: number;
   readonly floorEpoch: bigint;
+  readonly renewalEpoch: bigint;
   readonly deviceNames: ReadonlyMap<string, string>;
   readonly contacts: ReadonlyMap<string, string>;
   readonly announcedAt: ReadonlyMap<string, number>;
@@ -128,6 +129,7 @@ function exportState(
     authenticationKey: account.authenticationKey,
     emulationPosition: emulation.position,
     floorEpoch: emulation.floor.epoch,
+    renewalEpoch: emulation.renewal.epoch,
     deviceNames: emulation.deviceNames,
     contacts: state.contacts,
     announcedAt: new Map([...state.keyPackages].map(([ref, { announcedAt }]) => [ref, announcedAt])),
@@ -242,6 +244,9 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
       epochs: new Map([...told.pastEmulationEpochs.map((past) => [toHex(past.epochId), past] as const), [epochId, epoch]]),
       // It rises when the sequence comes to the commit that added this device: what was accepted before counts.
       floor: { epoch: application.floorEpoch, by: -1, othersFrom: turn.now },
+      renewal: { epoch: application.renewalEpoch, by: -1, othersFrom: turn.now, at: turn.now },
+      renewalAsked: false,
+      ownPath: { at: turn.now, carriedAt: turn.now },
       deviceNames: new Map(application.deviceNames).set(toHex(device.emulatorSignatureKey), device.deviceName),
       pending: undefined,
       hold: undefined,

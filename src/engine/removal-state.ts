@@ -21,11 +21,14 @@ export function isUnsafe({ epochs, removal }: EmulationState, conversation: Conv
   return epoch !== undefined && epoch.epoch < removal.floor;
 }
 
-/** The leaf is one that the device before the floor's Add or Remove knows, or it names an old key. */
-export function needsRenewal(account: AccountState, { epochs, floor }: EmulationState, conversation: Conversation): boolean {
-  const epoch = conversation.leaf && epochs.get(toHex(conversation.leaf.epochId));
-  if (epoch === undefined) return false;
-  return epoch.epoch < floor.epoch || conversation.keyVersion < account.keyVersion;
+/** The leaf is of an emulation epoch before the newest renewal, or it names an old key. */
+export function needsRenewal(account: AccountState, emulation: EmulationState, conversation: Conversation): boolean {
+  return isBeforeRenewal(emulation, conversation) || (conversation.leaf !== undefined && conversation.keyVersion < account.keyVersion);
+}
+
+export function isBeforeRenewal({ epochs, renewal }: EmulationState, { leaf }: Conversation): boolean {
+  const epoch = leaf && epochs.get(toHex(leaf.epochId));
+  return epoch !== undefined && epoch.epoch < renewal.epoch;
 }
 
 export interface RemovalProgress {

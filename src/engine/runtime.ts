@@ -61,6 +61,8 @@ const FIRST_RETRY = 1_000;
 const LAST_RETRY = 60_000;
 /** Requests under way at once; the rest wait for their turn. */
 const MAX_LANES = 8;
+/** Of these at most so many for what nobody waits for: the others stay free for a person. */
+const MAX_BACKGROUND_LANES = 4;
 /** A new account's answer is waited for this long before the tab is told that it is under way, ms. */
 const CREATION_PATIENCE = 20_000;
 /** Refusals that say nothing about the request itself: the same one is tried again later. */
@@ -76,6 +78,7 @@ class Runtime implements EngineRuntime {
   readonly #ports: RuntimePorts;
   readonly #keeper: StateKeeper;
   readonly #lanes = new Set<string>();
+  readonly #backgroundLanes = new Set<string>();
   /** When a lane may try again, ms, and how long it waited last. */
   readonly #retries = new Map<string, { at: number; delay: number }>();
   readonly #idleWaiters: (() => void)[] = [];
@@ -204,27 +207,33 @@ class Runtime implements EngineRuntime {
     if (isPastOver(state, now)) this.#behind = true;
     if (this.#behind && state.account !== undefined && !state.unlinked) this.#start('sequence', () => this.#catchUp());
     for (const todo of todos) {
-      if (todo.do === 'prepare') this.#start(todo.lane, () => this.#prepare(todo));
-      else if (todo.do === 'send') this.#start(todo.lane, () => this.#send(todo));
+      if (todo.background === true && this.#backgroundLanes.size >= MAX_BACKGROUND_LANES) continue;
+      const started =
+        (todo.do === 'prepare' && this.#start(todo.lane, () => this.#prepare(todo))) ||
+        (todo.do === 'send' && this.#start(todo.lane, () => this.#send(todo)));
+      if (started && todo.background === true) this.#backgroundLanes.add(todo.lane);
     }
     this.#setTimer(todos, now);
     if (this.#busy() === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
-  #start(lane: string, work: () => Promise<boolean>): void {
+  /** @returns whether it has begun */
+  #start(lane: string, work: () => Promise<boolean>): boolean {
     const retry = this.#retries.get(lane);
-    if (this.#lanes.has(lane) || (retry !== undefined && retry.at > this.#ports.now())) return;
-    if (this.#busy() >= MAX_LANES && !PATIENT_LANES.has(lane)) return;
+    if (this.#lanes.has(lane) || (retry !== undefined && retry.at > this.#ports.now())) return false;
+    if (this.#busy() >= MAX_LANES && !PATIENT_LANES.has(lane)) return false;
     this.#lanes.add(lane);
     void work()
       .catch(() => false)
       .then((worked) => {
         this.#lanes.delete(lane);
+        this.#backgroundLanes.delete(lane);
         if (worked) this.#retries.delete(lane);
         else this.#backOff(lane, undefined);
         return this.#pump();
       })
       .catch(() => undefined);
+    return true;
   }
 
   #busy(): number {

@@ -84,9 +84,21 @@ export interface Cursor {
 /** Leaf's DerivationInfo must not name an epoch older than this one (reading section 12). */
 export interface Floor {
   readonly epoch: bigint;
-  /** Who raised it renews the leaves; others wait until `othersFrom` (ms). */
+  /** Who raised it does what follows from it; others wait until `othersFrom` (ms). */
   readonly by: number;
   readonly othersFrom: number;
+}
+
+/** Every leaf is to be of this emulation epoch or a later one: the newest Add, Remove, external join or renewal made it. */
+export interface Renewal extends Floor {
+  /** ms by this device's clock: when it came to that commit. */
+  readonly at: number;
+}
+
+/** When this device last took fresh keys of its own in the emulation group, and which of these times the newest renewal carried on. ms */
+export interface OwnPathTimes {
+  readonly at: number;
+  readonly carriedAt: number;
 }
 
 export interface EmulationState {
@@ -103,6 +115,10 @@ export interface EmulationState {
   readonly currentEpochId: string;
   readonly epochs: ReadonlyMap<string, EmulationEpoch>;
   readonly floor: Floor;
+  readonly renewal: Renewal;
+  readonly ownPath: OwnPathTimes;
+  /** The person asked here for new keys, and the commit that begins it has not come. */
+  readonly renewalAsked: boolean;
   /** Names of devices by the hex of their emulation signature key. */
   readonly deviceNames: ReadonlyMap<string, string>;
   readonly pending: PendingEmulationMessage | undefined;
@@ -222,6 +238,8 @@ export interface Conversation {
   readonly leaf: LiveLeaf | undefined;
   /** `key_version` of that leaf's signature key; 0 before there is one. */
   readonly keyVersion: number;
+  /** Messages that the account's devices have sent by that leaf. */
+  readonly sentByLeaf: number;
   /** Newest first; as long as the group's past epochs are kept. */
   readonly pastLeaves: readonly PastLeaf[];
   /** Kept past epochs of the group, newest first. */

@@ -34,6 +34,7 @@ import { importState, prepareAddDevice } from './onboarding.ts';
 import { forgetOldEpochs } from './past-epochs.ts';
 import { onExternalCommitAnswer, onGroupInfo, prepareAnnouncement } from './rejoin.ts';
 import { onBindAnswer, onRemovalAnswer, prepareAccountKey, prepareRemoveDevices, removeDevice } from './removal.ts';
+import { prepareRenewKeys, renewKeys } from './renewal.ts';
 import { forgetUnnamedEpochs } from './retention.ts';
 import { onSubmitAnswer, prepareNext } from './sending.ts';
 import { onBlobFetched, onBlobPut } from './state-transfer.ts';
@@ -113,6 +114,8 @@ async function command(turn: Turn, asked: Command): Promise<CommandOutcome> {
       return closeLink(turn);
     case 'removeDevice':
       return removeDevice(turn, asked);
+    case 'renewKeys':
+      return renewKeys(turn);
     case 'startConversation':
       return startConversation(turn, asked);
     case 'addMember':
@@ -150,6 +153,8 @@ async function prepare(turn: Turn, what: Preparation): Promise<void> {
       return prepareDeviceProfile(turn);
     case 'remove-devices':
       return prepareRemoveDevices(turn);
+    case 'renew-keys':
+      return prepareRenewKeys(turn);
     case 'account-key':
       return prepareAccountKey(turn);
     case 'add-device': {

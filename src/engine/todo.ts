@@ -8,16 +8,21 @@ import { canAddDevice } from './onboarding.ts';
 import { pastEpochsUntil } from './past-epochs.ts';
 import type { DeliveryCalls, LinkSlot } from './ports.ts';
 import { removalMessage, removalRequests } from './removal.ts';
+import { renewalTodo } from './renewal.ts';
 import { isKeyPending, isRemoving, needsRenewal } from './removal-state.ts';
 import { isHeld, nextItem, pendingItems } from './sending.ts';
-import type { Conversation, EmulationState, EngineState, LinkState } from './state.ts';
+import type { Conversation, EmulationState, EngineState, LinkState, WorkItem } from './state.ts';
 import { maySend } from './virtual-leaf.ts';
 
 /**
  * What the state calls for now. It is read off the state alone, so after a crash the same things are
  * still to do. One request per lane is under way at a time.
  */
-export type Todo = { readonly lane: string } & (
+export type Todo = {
+  readonly lane: string;
+  /** Nobody waits for it: it must not stand in the way of what a person does. */
+  readonly background?: true;
+} & (
   | { readonly do: 'prepare'; readonly what: Preparation }
   | {
       [Call in EngineCall]: {
@@ -127,7 +132,7 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
   if (state.uploads === undefined && !isRemoving(emulation) && needsKeyPackages(emulation, state.stock, state.keyPackages.size)) {
     return [{ lane, do: 'prepare', what: { kind: 'key-packages' } }];
   }
-  return [];
+  return isRemoving(emulation) ? [] : [renewalTodo(state, emulation, now)];
 }
 
 /** Draft section 5.5.1: uploaded once the announcing commit is in the log; what a Welcome has used by then is left out. */
@@ -167,7 +172,9 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   const lane = `conversation/${id}`;
   const { pending, awaitingEcho } = conversation;
   if (conversation.state === 'left' || conversation.state === 'out-of-step') return [];
-  if (pending !== undefined) return [{ lane, do: 'send', call: 'submit', request: pending.submission, conversationId: id }];
+  if (pending !== undefined) {
+    return [{ lane, ...backgroundIf(pending.item), do: 'send', call: 'submit', request: pending.submission, conversationId: id }];
+  }
   if (awaitingEcho.length >= MAX_AWAITING || awaitingEcho.some(({ submission }) => submission.kind !== 'application')) return [];
   if (isKeyPending(emulation.removal)) return [];
   const item = nextItem(conversation, now);
@@ -187,18 +194,22 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
     const request = { claimId: claim.claimId, accountIds: item.members.map(({ accountId }) => accountId) };
     return [{ lane, do: 'send', call: 'claim-key-packages', request, conversationId: id }];
   }
-  return [{ lane, do: 'prepare', what: { kind: 'message', conversationId: id } }];
+  return [{ lane, ...backgroundIf(item), do: 'prepare', what: { kind: 'message', conversationId: id } }];
+}
+
+function backgroundIf({ kind }: WorkItem): { background?: true } {
+  return kind === 'renew' ? { background: true } : {};
 }
 
 function hasText(conversation: Conversation): boolean {
   return pendingItems(conversation).some(({ kind }) => kind === 'text');
 }
 
-/** Reading sections 8 and 12.4: the device that raised the floor renews the leaf, the others if it does not come to it. */
+/** Reading sections 8 and 12.4: the device that began it renews the leaf, the others if it does not come to it. */
 function renewalTodos({ account }: EngineState, emulation: EmulationState, id: string, conversation: Conversation, now: number): Todo[] {
   const lane = `conversation/${id}`;
-  const { floor, group } = emulation;
+  const { renewal, group } = emulation;
   if (account === undefined || !needsRenewal(account, emulation, conversation)) return [];
-  if (floor.by !== group.ownLeaf && now < floor.othersFrom) return [{ lane, do: 'wait', until: floor.othersFrom }];
-  return [{ lane, do: 'prepare', what: { kind: 'renewal', conversationId: id } }];
+  if (renewal.by !== group.ownLeaf && now < renewal.othersFrom) return [{ lane, do: 'wait', until: renewal.othersFrom }];
+  return [{ lane, do: 'prepare', background: true, what: { kind: 'renewal', conversationId: id } }];
 }

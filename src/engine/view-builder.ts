@@ -5,6 +5,7 @@ import { encodeLinkCode, shortNumberOf } from './link-code.ts';
 import { transcriptOf } from './linking.ts';
 import { EMULATION_SUITE } from './protocol.ts';
 import { isUnsafe, removalProgress } from './removal-state.ts';
+import { renewalProgress } from './renewal-state.ts';
 import { pendingItems } from './sending.ts';
 import type { Conversation, EngineState, LinkState, StoredMessage, WorkItem } from './state.ts';
 import type {
@@ -29,6 +30,7 @@ export function viewOf(state: EngineState, connection: ConnectionView): StateVie
     account: accountView(state),
     devices: deviceViews(state),
     removal: removalProgress(state),
+    renewal: state.emulation && { progress: renewalProgress(state), at: state.emulation.renewal.at },
     conversations: [...state.conversations]
       .map(([id, conversation]) => conversationView(state, id, conversation))
       .sort((a, b) => activityOf(state, b) - activityOf(state, a)),

@@ -116,11 +116,19 @@ export interface RemovalView {
   readonly total: number;
 }
 
+/** How far the renewal of keys is, by conversations; and when the last one began. */
+export interface RenewalView {
+  readonly progress: { readonly done: number; readonly total: number } | undefined;
+  /** ms */
+  readonly at: number;
+}
+
 export interface StateView {
   readonly phase: Phase;
   readonly account: AccountView | undefined;
   readonly devices: readonly DeviceView[];
   readonly removal: RemovalView | undefined;
+  readonly renewal: RenewalView | undefined;
   /** Newest activity first. */
   readonly conversations: readonly ConversationView[];
   readonly link: LinkView | undefined;

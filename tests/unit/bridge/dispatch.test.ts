@@ -62,6 +62,7 @@ describe('calls become what the engine offers', () => {
     ['acceptLinkCode', { code: 'c' }],
     ['confirmLink', { yes: false }],
     ['closeLink', {}],
+    ['renewKeys', {}],
     ['removeDevice', { deviceId: 'ab' }],
     ['removeMember', { conversationId: 'aa', accountId: 'bb' }],
     ['retry', { conversationId: 'aa', messageKey: 'm' }],

@@ -30,6 +30,7 @@ const REQUESTS: Record<BridgeCall, object> = {
   dismissNotice: { noticeId: 'n1' },
   streamRequest: {},
   streamEvent: { event: 'entry', data: '{}' },
+  renewKeys: {},
   removeDevice: { deviceId: 'ab'.repeat(16) },
   ping: {},
 };
