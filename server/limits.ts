@@ -100,3 +100,8 @@ export const RATES = {
 
 /** One broken commit is mended by the first honest member; more than a few in a row is somebody who wants the group to stand still. */
 export const MAX_FURTHER_COMMITS = 8;
+
+/** Eventually consistent: epochs that a late message may be behind, as many as clients keep. */
+export const MAX_LATE_EPOCHS = 5;
+/** Eventually consistent: the longest that an application message is on its way inside the service, ms. */
+export const MAX_DELAY = 300;

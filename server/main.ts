@@ -2,11 +2,14 @@ import { startServer } from './start.ts';
 
 /** `npm start`: the settings come from the environment alone. */
 const host = process.env['HOST'];
+const consistency = process.env['DELIVERY'] ?? 'strong';
+if (consistency !== 'strong' && consistency !== 'eventual') throw new Error("DELIVERY is 'strong' or 'eventual'");
 const server = await startServer({
   port: Number(process.env['PORT'] ?? 8787),
   ...(host === undefined ? {} : { host }),
   dataDir: process.env['DATA_DIR'] ?? './data',
   appDir: process.env['APP_DIR'] ?? 'dist/app',
+  consistency,
 });
 console.log(`Chorus is running at ${server.url}`);
 

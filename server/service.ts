@@ -1,14 +1,15 @@
+import { setTimeout } from 'node:timers/promises';
 import type { Context } from 'hono';
 import { fromJson, toJson } from '../src/delivery/frames.ts';
 import { fromUtf8 } from '../src/bytes/index.ts';
 import type { AuthenticationKey } from './authentication-key.ts';
 import { RequestVerifier } from './authentication.ts';
 import { EventStreams } from './events.ts';
-import { RATES } from './limits.ts';
+import { MAX_DELAY, RATES } from './limits.ts';
 import { Notices } from './notices.ts';
 import { Refusal } from './problems.ts';
 import { RateLimit } from './rate-limit.ts';
-import type { Caller, DeliveryStore } from './store/store.ts';
+import type { Caller, Consistency, DeliveryStore } from './store/store.ts';
 
 /** What the server is made of; tests pass a clock and addresses of their own. */
 export interface ServiceParts {
@@ -17,6 +18,7 @@ export interface ServiceParts {
   /** ms since 1970 */
   readonly now: () => number;
   readonly random: (length: number) => Uint8Array;
+  readonly consistency: Consistency;
   /** Whom the address limits count: the connection's other end, never a header that it can choose. */
   readonly addressOf: (context: Context) => string;
 }
@@ -28,6 +30,7 @@ export class Service {
   readonly now: () => number;
   readonly random: (length: number) => Uint8Array;
   readonly addressOf: (context: Context) => string;
+  readonly #consistency: Consistency;
   readonly notices = new Notices();
   readonly streams: EventStreams;
   readonly verifier: RequestVerifier;
@@ -35,7 +38,8 @@ export class Service {
   readonly #closing = new AbortController();
 
   constructor(parts: ServiceParts) {
-    const { store, authenticationKey, now, random, addressOf } = parts;
+    const { store, authenticationKey, now, random, consistency, addressOf } = parts;
+    this.#consistency = consistency;
     this.store = store;
     this.authenticationKey = authenticationKey;
     this.now = now;
@@ -56,6 +60,19 @@ export class Service {
   /** Aborted when the server stops: waiting requests answer. */
   get closing(): AbortSignal {
     return this.#closing.signal;
+  }
+
+  /**
+   * The time that an application message takes through an eventually consistent service: others overtake it, and commits.
+   * @throws internal when the server stops meanwhile
+   */
+  async transport({ kind }: { readonly kind: string }): Promise<void> {
+    if (this.#consistency === 'strong' || kind !== 'application') return;
+    const [high, low] = this.random(2);
+    const delay = ((high! * 256 + low!) / 65_536) * MAX_DELAY;
+    await setTimeout(delay, undefined, { signal: this.closing }).catch(() => {
+      throw new Refusal('internal', { retryAfter: MAX_DELAY });
+    });
   }
 
   close(): void {

@@ -9,6 +9,7 @@ import { loadAuthenticationKey } from './authentication-key.ts';
 import { CLOSE_IDLE_INTERVAL, SHUTDOWN_GRACE, SWEEP_INTERVAL } from './limits.ts';
 import { staticFiles } from './static.ts';
 import { openSqliteStore } from './store/sqlite.ts';
+import type { Consistency } from './store/store.ts';
 
 export interface ServerOptions {
   /** 0 takes any free one. */
@@ -19,6 +20,7 @@ export interface ServerOptions {
   readonly dataDir: string;
   /** The built app. */
   readonly appDir: string;
+  readonly consistency: Consistency;
 }
 
 export interface RunningServer {
@@ -29,13 +31,13 @@ export interface RunningServer {
 }
 
 /** Starts the delivery service and serves the app from the same origin. @throws Error when port or data cannot be had */
-export async function startServer({ port, host = '127.0.0.1', dataDir, appDir }: ServerOptions): Promise<RunningServer> {
+export async function startServer({ port, host = '127.0.0.1', dataDir, appDir, consistency }: ServerOptions): Promise<RunningServer> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
   const authenticationKey = loadAuthenticationKey(join(dataDir, 'authentication.key'), random);
-  const store = openSqliteStore(join(dataDir, 'chorus.sqlite'));
+  const store = openSqliteStore(join(dataDir, 'chorus.sqlite'), consistency);
   const app = createApp(
-    { store, authenticationKey, now: Date.now, random, addressOf: (context) => getConnInfo(context).remote.address ?? '' },
+    { store, authenticationKey, now: Date.now, random, consistency, addressOf: (context) => getConnInfo(context).remote.address ?? '' },
     staticFiles(appDir),
   );
   const answer = getRequestListener(app.fetch, { overrideGlobalObjects: false });

@@ -13,6 +13,7 @@ export function groupRoutes(service: Service): Hono {
     const groupId = readText(groupIdSchema, context.req.param('groupId'));
     const submission = { groupId, ...readFrame(submissionFrame, body) };
     checkSubmission(submission);
+    await service.transport(submission);
     const { position, sequence, reached, link } = await service.store.submit(caller, submission, service.now());
     for (const accountId of reached) service.notices.publish(accountTopic(accountId));
     if (link !== undefined) service.notices.publish(linkTopic(link));

@@ -2,7 +2,7 @@ import type { Database } from 'better-sqlite3';
 import { concat, equal } from '../../src/bytes/index.ts';
 import { ID_LENGTH } from '../../src/delivery/bounds.ts';
 import type { AccountId, CommitRouting, Submission } from '../../src/engine/ports.ts';
-import { MAX_FURTHER_COMMITS, MAX_GROUPS, MAX_MEMBERS } from '../limits.ts';
+import { MAX_FURTHER_COMMITS, MAX_GROUPS, MAX_LATE_EPOCHS, MAX_MEMBERS } from '../limits.ts';
 import { Refusal } from '../problems.ts';
 import { checkForGroup, isExternalCommit } from '../submission.ts';
 import type { Accounts } from './sqlite-accounts.ts';
@@ -10,7 +10,7 @@ import type { ExternalBases } from './sqlite-external-bases.ts';
 import type { KeyPackages } from './sqlite-key-packages.ts';
 import type { Links } from './sqlite-links.ts';
 import type { Removals } from './sqlite-removals.ts';
-import type { AcceptedSubmission } from './store.ts';
+import type { AcceptedSubmission, Consistency } from './store.ts';
 
 interface GroupRow {
   readonly emulates: Uint8Array | null;
@@ -43,6 +43,7 @@ export function submissionsOf(
   links: Links,
   externalBases: ExternalBases,
   removals: Removals,
+  consistency: Consistency,
 ) {
   const retried = database.prepare<[Uint8Array, Uint8Array], LogRow>(
     'SELECT group_id, position, kind FROM log WHERE account_id = ? AND message_id = ?',
@@ -109,12 +110,12 @@ export function submissionsOf(
     if (group === undefined) throw new Refusal('unknown-group');
     if (isMember.get(groupId, sender) === undefined) throw new Refusal('not-a-member');
     const further = isFurther(submission, group);
-    if (epoch !== group.epoch && !further) throw new Refusal('stale-epoch');
+    if (epoch !== group.epoch && !further && !isLate(submission, group)) throw new Refusal('stale-epoch');
     checkForGroup(submission, group.emulates !== null);
     checkFence(sender, submission);
-    if (generation !== undefined && claimGeneration.run(groupId, sender, generation.ratchetType, generation.generationId).changes === 0) {
-      throw new Refusal('generation-taken');
-    }
+    const claimed =
+      generation === undefined ? 1 : claimGeneration.run(groupId, sender, generation.ratchetType, generation.generationId).changes;
+    if (claimed === 0 && (consistency === 'strong' || commit !== undefined)) throw new Refusal('generation-taken');
     const position = group.last_position + 1;
     if (further) undoRouting(groupId);
     const members = membersOf.all(groupId).map(({ account_id }) => account_id);
@@ -131,6 +132,11 @@ export function submissionsOf(
     if (sequence === undefined) throw new Error('the sender is no member of its own group');
     if (isExternalCommit(submission) && !further) externalBases.keep(sender, sequence, groupId, epoch, group.group_info);
     return { position, sequence, reached, link: commit?.newDevice?.linkId };
+  }
+
+  /** An application message that was on its way while commits were ordered before it. */
+  function isLate({ kind, epoch }: Submission, group: GroupRow): boolean {
+    return consistency === 'eventual' && kind === 'application' && epoch < group.epoch && epoch >= group.epoch - MAX_LATE_EPOCHS;
   }
 
   /** Reading section 15: a commit that honest members refuse does not use its epoch up. */

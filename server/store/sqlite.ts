@@ -6,17 +6,17 @@ import { blobsOf, readsOf } from './sqlite-reads.ts';
 import { openDatabase } from './sqlite-schema.ts';
 import { removalsOf } from './sqlite-removals.ts';
 import { submissionsOf } from './sqlite-submit.ts';
-import type { Caller, DeliveryStore } from './store.ts';
+import type { Caller, Consistency, DeliveryStore } from './store.ts';
 
 /** DeliveryStore in one SQLite file. better-sqlite3 is synchronous, so two transactions never interleave. */
-export function openSqliteStore(path: string): DeliveryStore {
+export function openSqliteStore(path: string, consistency: Consistency): DeliveryStore {
   const database = openDatabase(path);
   const accounts = accountsOf(database);
   const keyPackages = keyPackagesOf(database, accounts);
   const links = linksOf(database);
   const removals = removalsOf(database, accounts, keyPackages);
   const externalBases = externalBasesOf(database);
-  const submissions = submissionsOf(database, accounts, keyPackages, links, externalBases, removals);
+  const submissions = submissionsOf(database, accounts, keyPackages, links, externalBases, removals, consistency);
   const reads = readsOf(database, externalBases);
   const blobs = blobsOf(database);
 

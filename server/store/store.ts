@@ -52,6 +52,12 @@ export interface SequencePage {
  * Times are the server's clock, ms since 1970. Every method with a `caller` refuses with `unknown-device`
  * unless that device belongs to that account at that moment.
  */
+/**
+ * Draft section 5.9: a strongly consistent service refuses a second message of a ratchet generation, and messages of
+ * epochs that are over. An eventually consistent one orders commits alone and lets both through.
+ */
+export type Consistency = 'strong' | 'eventual';
+
 export interface DeliveryStore {
   /** Idempotent for the same username and keys: answers what the first call stored. @throws username-taken, group-exists, malformed */
   createAccount(account: NewAccount): Promise<DeliveryCalls['create-account']['answer']>;

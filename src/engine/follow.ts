@@ -11,6 +11,7 @@ import type { SequenceEntry } from './ports.ts';
 import { followOutside, NeedGroupInfo, passBy, wantGroupInfo } from './rejoin.ts';
 import { forgetExpiredKeyPackages, forgetUnnamedEpochs } from './retention.ts';
 import { giveUpEcho } from './sending.ts';
+import type { Conversation } from './state.ts';
 import type { Turn } from './turn.ts';
 
 /**
@@ -88,6 +89,15 @@ function isLost(turn: Turn, { groupId, epoch }: SequenceEntry, code: string): bo
   return (LOST.has(code) && named >= current) || (code === 'unknown-epoch' && named > current);
 }
 
+/**
+ * Draft section 5.9: through an eventually consistent service messages come whose generation another one has used, or
+ * whose epoch is no longer kept. Nobody has to know: whoever sent them sends them again.
+ */
+function isOvertaken(turn: Turn, { state }: Conversation, { groupId, kind, epoch }: SequenceEntry, code: string): boolean {
+  if (state !== 'member' || kind === 'commit') return false;
+  return code === 'message-key-gone' || (code === 'unknown-epoch' && BigInt(epoch) < turn.group(toHex(groupId)).context.epoch);
+}
+
 function refuse(turn: Turn, entry: SequenceEntry, error: unknown): void {
   if (!isNamed(error)) throw error;
   turn.refused.push({ sequence: entry.sequence, code: error.code });
@@ -119,14 +129,15 @@ function refuseGroupEntry(turn: Turn, entry: SequenceEntry, code: string): void 
     passEntry(turn, entry);
     return;
   }
-  turn.notice('refused-message', conversation.title);
+  const overtaken = isOvertaken(turn, conversation, entry, code);
+  if (!overtaken) turn.notice('refused-message', conversation.title);
   if (conversation.state === 'member' && isLost(turn, entry, code)) leave(turn, id, 'out-of-step');
   if (turn.conversation(id).state === 'out-of-step') {
     passBy(turn, entry);
     return;
   }
   if (entry.position === conversation.position + 1) turn.updateConversation(id, { position: entry.position });
-  giveUpEcho(turn, id, entry);
+  giveUpEcho(turn, id, entry, overtaken);
   if (entry.kind !== 'commit') return;
   passEntry(turn, entry);
   if (conversation.state === 'member' && BigInt(entry.epoch) === turn.group(id).context.epoch) {

@@ -11,7 +11,7 @@ import type { SequenceEntry } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
 import { forgetFinished, membersOf, updateRemoval } from './removal-members.ts';
 import { isUnsafe } from './removal-state.ts';
-import { requeue } from './sending.ts';
+import { requeueUnanswered } from './sending.ts';
 import type { Turn } from './turn.ts';
 
 /** What the log says of a removal; every device of the account reads it alike. */
@@ -63,7 +63,7 @@ export function afterRemove(turn: Turn, removed: readonly LeafNode[], epoch: big
   for (const name of names) turn.notice('device-removed', name);
   for (const [id, conversation] of turn.state.conversations) {
     const { pending } = conversation;
-    if (pending?.submission.kind === 'application' && isUnsafe(turn.emulation(), conversation)) requeue(turn, id, pending);
+    if (pending?.submission.kind === 'application' && isUnsafe(turn.emulation(), conversation)) requeueUnanswered(turn, id, pending);
   }
 }
 

@@ -316,14 +316,28 @@ export function requeue(turn: Turn, id: string, pending: PendingSubmission): voi
   });
 }
 
-/** Whether this device sent the entry: same name and the same bytes. */
-export function isOurs({ pending, awaitingEcho }: Conversation, entry: SequenceEntry): boolean {
+/** As `requeue`, of what is on its way: a service that is not strongly consistent may take it yet, and not what replaces it. */
+export function requeueUnanswered(turn: Turn, id: string, pending: PendingSubmission): void {
+  const { item } = pending;
+  requeue(turn, id, item.kind === 'text' ? { ...pending, item: { ...item, unanswered: true } } : pending);
+}
+
+/** Whether this device sent the entry: the same bytes, or the name of something whose first bytes are burned. */
+export function isOurs(conversation: Conversation, { message, messageId }: SequenceEntry): boolean {
+  const { pending, awaitingEcho } = conversation;
   const sent = [...awaitingEcho, ...(pending === undefined ? [] : [pending])];
-  return sent.some(({ submission }) => equal(submission.message, entry.message));
+  if (sent.some(({ submission }) => equal(submission.message, message))) return true;
+  return pendingItems(conversation).some(
+    (item) => item.kind === 'text' && item.unanswered === true && messageId !== undefined && equal(item.messageId, messageId),
+  );
 }
 
 /** A tab repeats a call within seconds; nobody sends more than this in that time. */
 const MAX_FINISHED = 64;
+
+function withFinished({ finished }: Pick<Conversation, 'finished'>, messageId: Uint8Array): string[] {
+  return [toHex(messageId), ...finished].slice(0, MAX_FINISHED);
+}
 
 /** The entry came back: whatever of ours it was is done. */
 export function finishItem(turn: Turn, id: string, entry: SequenceEntry): void {
@@ -338,7 +352,7 @@ export function finishItem(turn: Turn, id: string, entry: SequenceEntry): void {
     queue: queue.filter((item) => !isIt(item)),
     claim: finished?.item.kind === 'add' ? undefined : claim,
     hold: finished?.submission.kind === 'commit' ? undefined : hold, // it worked: the next trouble begins with a short pause
-    finished: finished === undefined ? names : [toHex(messageId), ...names].slice(0, MAX_FINISHED),
+    finished: finished === undefined ? names : withFinished({ finished: names }, messageId),
   });
 }
 
@@ -349,7 +363,7 @@ export function finishItem(turn: Turn, id: string, entry: SequenceEntry): void {
 export function requeueDead(turn: Turn, id: string, entry: SequenceEntry): void {
   const { pending } = turn.conversation(id);
   if (pending === undefined || (entry.messageId !== undefined && equal(pending.item.messageId, entry.messageId))) return;
-  requeue(turn, id, pending);
+  requeueUnanswered(turn, id, pending);
 }
 
 /** First pause after something that may pass by itself, and the longest, ms. */
@@ -371,23 +385,30 @@ export function unsentTexts({ pending, awaitingEcho, queue }: Conversation): Wor
   return items.flatMap((item) => (item.kind === 'text' ? [{ ...item, problem: 'not-a-member' }] : []));
 }
 
-/** Our own message was refused by ourselves when it came back: it is over, and a text is shown as not sent. */
-export function giveUpEcho(turn: Turn, id: string, { messageId }: SequenceEntry): void {
+/**
+ * Our own message was refused by ourselves when it came back, and so by everybody, since all read one log. One that
+ * `overtaken` says was only too late, or second to a sibling's of the same generation (draft section 5.9, eventually
+ * consistent service), is encrypted anew and sent again, under a new name: the server has used the old one. Any other
+ * is over, and a text is shown as not sent.
+ */
+export function giveUpEcho(turn: Turn, id: string, { messageId }: SequenceEntry, overtaken: boolean): void {
   if (messageId === undefined) return;
   const conversation = turn.conversation(id);
   const { pending, awaitingEcho, queue } = conversation;
   const isIt = ({ item }: PendingSubmission): boolean => equal(item.messageId, messageId);
   const given = [...awaitingEcho, ...(pending === undefined ? [] : [pending])].find(isIt);
   if (given === undefined) return;
+  const item = { ...given.item, messageId: turn.random(16) };
   const isCommit = given.submission.kind !== 'application';
   if (isCommit) turn.spend(conversation.operations.map(({ operationSecret }) => operationSecret));
   turn.updateConversation(id, {
     pending: pending !== undefined && isIt(pending) ? undefined : pending,
     awaitingEcho: awaitingEcho.filter((sent) => !isIt(sent)),
-    queue: [given.item, ...queue],
+    queue: [item, ...queue],
     operations: isCommit ? [] : conversation.operations,
+    finished: withFinished(conversation, messageId),
   });
-  fail(turn, id, given.item, 'refused-by-ourselves');
+  if (!overtaken) fail(turn, id, item, 'refused-by-ourselves');
 }
 
 /** Whether the conversation waits for other news before it may make its next message. */

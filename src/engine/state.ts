@@ -202,6 +202,8 @@ export type WorkItem =
       readonly text: string;
       readonly at: number;
       readonly problem: string | undefined;
+      /** It was given to the server before, encrypted otherwise, and the answer never came: that one may be in the log yet. */
+      readonly unanswered?: true;
     }
   | { readonly kind: 'renew'; readonly messageId: MessageId };
 

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe } from 'vitest';
+import { eventualContract } from './delivery-store-contract-eventual.ts';
 import { logContract } from './delivery-store-contract-logs.ts';
 import { mailboxContract } from './delivery-store-contract-mailboxes.ts';
 import { removalContract } from './delivery-store-contract-removals.ts';
@@ -14,5 +15,13 @@ export function deliveryStoreContract(adapter: StoreAdapter): void {
     logContract(world);
     mailboxContract(world);
     removalContract(world);
+  });
+
+  describe(`delivery store on ${adapter.name}, eventually consistent`, () => {
+    const world = new StoreWorld(adapter, 'eventual');
+    beforeEach(() => world.open());
+    afterEach(() => world.close());
+
+    eventualContract(world);
   });
 }

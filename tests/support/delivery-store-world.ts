@@ -1,5 +1,5 @@
 import { Refusal } from '../../server/problems.ts';
-import type { Caller, DeliveryStore } from '../../server/store/store.ts';
+import type { Caller, Consistency, DeliveryStore } from '../../server/store/store.ts';
 import type { ClaimedKeyPackage, CommitRouting, ProblemType, SequenceEntry } from '../../src/engine/ports.ts';
 import { groupInfo, welcome } from './mls-headers.ts';
 import { commit, creation, emulationCommit, linking, randomBytes } from './submissions.ts';
@@ -32,7 +32,7 @@ export function adding({ accountId, keyPackageRef }: ClaimedKeyPackage): Partial
 /** An adapter under test: `open` gives an empty store, `close` deletes it. */
 export interface StoreAdapter {
   readonly name: string;
-  open(): Promise<{ readonly store: DeliveryStore; close(): Promise<void> }>;
+  open(consistency: Consistency): Promise<{ readonly store: DeliveryStore; close(): Promise<void> }>;
 }
 
 /** A store, and people who use it. */
@@ -40,12 +40,15 @@ export class StoreWorld {
   readonly #adapter: StoreAdapter;
   #opened: Awaited<ReturnType<StoreAdapter['open']>> | undefined;
 
-  constructor(adapter: StoreAdapter) {
+  readonly #consistency: Consistency;
+
+  constructor(adapter: StoreAdapter, consistency: Consistency = 'strong') {
     this.#adapter = adapter;
+    this.#consistency = consistency;
   }
 
   async open(): Promise<void> {
-    this.#opened = await this.#adapter.open();
+    this.#opened = await this.#adapter.open(this.#consistency);
   }
 
   async close(): Promise<void> {

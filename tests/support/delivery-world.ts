@@ -6,7 +6,7 @@ import { authenticationKeyOf } from '../../server/authentication-key.ts';
 import { ed25519PublicKey, signEd25519 } from '../../server/ed25519.ts';
 import { staticFiles } from '../../server/static.ts';
 import { openSqliteStore } from '../../server/store/sqlite.ts';
-import type { DeliveryStore } from '../../server/store/store.ts';
+import type { Consistency, DeliveryStore } from '../../server/store/store.ts';
 import { createDeliveryClient, type DeliveryClient } from '../../src/delivery/index.ts';
 import type { DeliveryAnswer, DeliveryCall, DeliveryCalls, DeviceProof, ProblemType } from '../../src/engine/ports.ts';
 import { accountProofContent } from '../../src/virtual-client/account-proof.ts';
@@ -24,10 +24,10 @@ export interface DeliveryWorld {
   close(): Promise<void>;
 }
 
-export async function openWorld(): Promise<DeliveryWorld> {
+export async function openWorld(consistency: Consistency = 'strong'): Promise<DeliveryWorld> {
   const folder = mkdtempSync(join(tmpdir(), 'chorus-delivery-'));
   const databasePath = join(folder, 'chorus.sqlite');
-  const store = openSqliteStore(databasePath);
+  const store = openSqliteStore(databasePath, consistency);
   const world = { clock: 1_800_000_000_000 };
   const app = createApp(
     {
@@ -35,6 +35,7 @@ export async function openWorld(): Promise<DeliveryWorld> {
       authenticationKey: authenticationKeyOf(randomBytes(32)),
       now: () => world.clock,
       random: randomBytes,
+      consistency,
       addressOf: () => '192.0.2.1',
     },
     staticFiles(join(folder, 'no-app')),

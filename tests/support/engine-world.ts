@@ -11,12 +11,18 @@ import type { ConversationView, MessageView, StateView } from '../../src/engine/
 import type { GroupState } from '../../src/mls/index.ts';
 import { createMemoryStore } from '../../src/store/memory-store.ts';
 import { startServer, type RunningServer } from '../../server/start.ts';
+import type { Consistency } from '../../server/store/store.ts';
 
 /** The real engine, the real delivery client and the real server over a socket; the store is in memory. */
 export class EngineWorld {
   readonly #dataDir = mkdtempSync(join(tmpdir(), 'chorus-engine-'));
   readonly #devices: TestDevice[] = [];
+  readonly #consistency: Consistency;
   #server: RunningServer | undefined;
+
+  constructor(consistency: Consistency = 'strong') {
+    this.#consistency = consistency;
+  }
 
   get url(): string {
     if (this.#server === undefined) throw new Error('the server is not running');
@@ -25,7 +31,7 @@ export class EngineWorld {
 
   async start(): Promise<void> {
     const port = this.#server === undefined ? 0 : Number(new URL(this.#server.url).port);
-    this.#server = await startServer({ port, dataDir: this.#dataDir, appDir: this.#dataDir });
+    this.#server = await startServer({ port, dataDir: this.#dataDir, appDir: this.#dataDir, consistency: this.#consistency });
   }
 
   async stopServer(): Promise<void> {

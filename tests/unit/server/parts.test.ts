@@ -63,11 +63,11 @@ describe('the authentication service', () => {
 describe('the SQLite file', () => {
   it('of another version is left alone', async () => {
     const path = join(folder, 'chorus.sqlite');
-    await openSqliteStore(path).close();
+    await openSqliteStore(path, 'strong').close();
     const database = new Database(path);
     database.pragma('user_version = 99');
     database.close();
-    expect(() => openSqliteStore(path)).toThrow('another version');
+    expect(() => openSqliteStore(path, 'strong')).toThrow('another version');
   });
 
   it('syncs every commit to the disk', () => {
@@ -79,7 +79,7 @@ describe('the SQLite file', () => {
 
   it('of version 1 gets the tables that it lacks', async () => {
     const path = join(folder, 'chorus.sqlite');
-    await openSqliteStore(path).close();
+    await openSqliteStore(path, 'strong').close();
     const database = new Database(path);
     database.exec('DROP TABLE removals');
     database.pragma('user_version = 1');

@@ -14,7 +14,7 @@ const network = (input: string, init?: RequestInit) => fetch(input, init);
 describe('a server that is started again', () => {
   let dataDir: string;
   let server: RunningServer;
-  const start = (port: number) => startServer({ port, dataDir, appDir: join(dataDir, 'no-app') });
+  const start = (port: number) => startServer({ port, dataDir, appDir: join(dataDir, 'no-app'), consistency: 'strong' });
   const portOf = ({ url }: RunningServer) => Number(new URL(url).port);
 
   beforeEach(async () => {

@@ -6,9 +6,9 @@ import { deliveryStoreContract } from '../../support/delivery-store-contract.ts'
 
 deliveryStoreContract({
   name: 'SQLite',
-  async open() {
+  async open(consistency) {
     const folder = mkdtempSync(join(tmpdir(), 'chorus-store-'));
-    const store = openSqliteStore(join(folder, 'chorus.sqlite'));
+    const store = openSqliteStore(join(folder, 'chorus.sqlite'), consistency);
     return {
       store,
       async close() {

@@ -1,0 +1,129 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { entryFor, playScene, settle, stateOf, take, taken, written } from '../../support/engine-snapshot.ts';
+import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+
+// Draft section 5.9 with a service that is only eventually consistent: two devices' messages of one generation both
+// get into the log, and messages arrive late.
+
+vi.setConfig({ testTimeout: 60_000 });
+
+let world: EngineWorld;
+
+afterEach(() => world.close());
+
+/** What a person would be told of besides new devices. */
+async function alarms(device: TestDevice): Promise<string[]> {
+  return (await device.runtime.state()).notices.map(({ kind }) => kind).filter((kind) => kind !== 'device-linked');
+}
+
+describe('devices of one account that write at once', () => {
+  beforeEach(async () => {
+    world = new EngineWorld('eventual');
+    await world.start();
+  });
+
+  it('get everything to everybody once, in one order, though their generations collide', async () => {
+    const laptop = await world.person('anna');
+    const ben = await world.person('ben');
+    const id = await laptop.startConversation(['ben'], 'club');
+    await ben.conversation(id, ({ state }) => state === 'ready');
+    const devices: TestDevice[] = [laptop];
+    for (const name of ['phone', 'tablet']) {
+      const device = await world.link(laptop, name);
+      await device.conversation(id, ({ state }) => state === 'ready');
+      devices.push(device);
+    }
+    await settle(ben, ...devices);
+    const each = 8;
+    const all = devices.flatMap((_, d) => Array.from({ length: each }, (_unused, i) => `${d}.${i}`));
+    await Promise.all(
+      devices.map(async (device, d) => {
+        for (let i = 0; i < each; i += 1) await device.send(id, `${d}.${i}`);
+      }),
+    );
+    const order = await ben.texts(id, all.length);
+    expect(order.toSorted()).toEqual(all.toSorted());
+    for (const device of devices) expect(await device.texts(id, all.length)).toEqual(order);
+    await settle(ben, ...devices);
+    // The log has more messages than there are texts: those that came second were sent again.
+    const { entries } = await (await ben.hands()).ask('fetch-sequence', { after: 0, limit: 100 });
+    expect(entries.filter(({ kind }) => kind === 'application').length).toBeGreaterThan(all.length);
+    for (const device of [ben, ...devices]) expect(await alarms(device)).toEqual([]);
+    expect(await ben.texts(id, all.length)).toHaveLength(all.length);
+  });
+
+  it('lose nothing when the epoch ends while a message is on its way, or the worker dies', async () => {
+    const laptop = await world.person('anna');
+    const ben = await world.person('ben');
+    await world.person('cara');
+    const id = await laptop.startConversation(['ben'], 'club');
+    await ben.conversation(id, ({ state }) => state === 'ready');
+    const phone = await world.link(laptop, 'phone');
+    await phone.conversation(id, ({ state }) => state === 'ready');
+    await settle(laptop, phone, ben);
+    const texts: string[] = [];
+    for (let round = 0; round < 6; round += 1) {
+      for (const device of [laptop, phone, ben]) {
+        texts.push(`${texts.length}`);
+        await device.send(id, texts.at(-1)!);
+      }
+      if (round % 2 === 0) laptop.restart();
+      else await phone.do({ command: 'renewKeys' });
+    }
+    const order = await ben.texts(id, texts.length);
+    expect(order.toSorted()).toEqual(texts.toSorted());
+    for (const device of [laptop, phone]) expect(await device.texts(id, texts.length)).toEqual(order);
+    await settle(laptop, phone, ben);
+    for (const device of [laptop, phone, ben]) {
+      expect(await device.texts(id, texts.length)).toHaveLength(texts.length);
+      expect(await alarms(device)).toEqual([]);
+      // What is retained for messages on their way is gone with them.
+      for (const { awaitingEcho, pending, queue } of stateOf(await device.store.load('')).conversations.values()) {
+        expect([awaitingEcho, pending, queue]).toEqual([[], undefined, []]);
+      }
+    }
+  });
+});
+
+describe('a message of ours that came second in its generation', () => {
+  beforeEach(() => {
+    world = new EngineWorld();
+  });
+
+  it('is written anew under another name and generation by who sent it, and passed over in silence by the others', async () => {
+    const { id, groupId, laptop, phone, ben } = await playScene(world);
+    const [first, second] = [await written(stateOf(phone), id, 'first'), await written(stateOf(laptop), id, 'second')];
+    let mine = await taken(second.state, entryFor(second.state, groupId, first.sent));
+    const lost = await take(mine, entryFor(mine, groupId, second.sent));
+    expect(lost.refused.map(({ code }) => code)).toEqual(['message-key-gone']);
+    expect(lost.lines).toEqual([]);
+    expect(lost.state.notices).toEqual(mine.notices);
+    mine = lost.state;
+    const { queue, awaitingEcho } = mine.conversations.get(id)!;
+    expect(awaitingEcho).toEqual([]);
+    expect(queue).toMatchObject([{ kind: 'text', text: 'second', problem: undefined }]);
+    expect(queue[0]!.messageId).not.toEqual(second.sent.messageId);
+
+    const again = await taken(mine, { type: 'prepare', what: { kind: 'message', conversationId: id } });
+    const { kind, epoch, message, messageId } = again.conversations.get(id)!.pending!.submission;
+    let bens = stateOf(ben);
+    const read: string[] = [];
+    for (const sent of [first.sent, second.sent, { kind, epoch, message, messageId }]) {
+      const result = await take(bens, entryFor(bens, groupId, { ...sent, messageId: undefined as never }));
+      expect(result.state.notices).toEqual(bens.notices);
+      bens = result.state;
+      read.push(...result.lines.map((line) => line.message.text));
+    }
+    expect(read).toEqual(['first', 'second']);
+  });
+
+  it('has another nonce than the one that came first, though their keys are the same', async () => {
+    const { id, groupId, laptop, phone, ben } = await playScene(world);
+    const sent = [await written(stateOf(phone), id, 'same'), await written(stateOf(laptop), id, 'same')].map((each) => each.sent);
+    // Each of the two could have been first: ben opens either with the same key, once.
+    for (const one of sent) await taken(stateOf(ben), entryFor(stateOf(ben), groupId, { ...one, messageId: undefined as never }));
+    const [a, b] = sent.map(({ message }) => Buffer.from(message).toString('hex')) as [string, string];
+    // Equal plaintexts under one key and nonce would give equal ciphertexts.
+    expect(a.slice(-64)).not.toBe(b.slice(-64));
+  });
+});
