@@ -60,3 +60,24 @@ describe('an add whose KeyPackages are not there yet', () => {
     expect(refused.notices).toEqual(asked.notices);
   });
 });
+
+describe('names of accounts', () => {
+  const accountIds = [random(16), random(16)];
+  const [known, unknown] = accountIds.map((accountId) => Buffer.from(accountId).toString('hex'));
+
+  const told = (answer: DeliveryAnswer<'describe-accounts'>): Promise<EngineState> => {
+    const request = { accountIds };
+    return taken(stateOf(scene.laptop), { type: 'answer', call: 'describe-accounts', request, answer, conversationId: undefined });
+  };
+
+  it('are learned beside one that the server does not know, which is asked for no more', async () => {
+    const { contacts } = await told({ outcome: 'done', value: { accounts: [{ accountId: accountIds[0]!, username: 'dora' }] } });
+    expect([contacts.get(known!), contacts.get(unknown!)]).toEqual(['dora', '']);
+  });
+
+  it('stay unknown when the server asks to wait, and are asked for again', async () => {
+    const problem = { type: 'rate-limited', status: 429, retryAfter: 1000, accountId: undefined } as const;
+    const { contacts } = await told({ outcome: 'refused', problem });
+    expect([contacts.has(known!), contacts.has(unknown!)]).toEqual([false, false]);
+  });
+});
