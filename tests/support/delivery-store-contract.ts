@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe } from 'vitest';
+import { furtherContract } from './delivery-store-contract-further.ts';
 import { logContract } from './delivery-store-contract-logs.ts';
 import { mailboxContract } from './delivery-store-contract-mailboxes.ts';
 import { removalContract } from './delivery-store-contract-removals.ts';
@@ -12,6 +13,7 @@ export function deliveryStoreContract(adapter: StoreAdapter): void {
     afterEach(() => world.close());
 
     logContract(world);
+    furtherContract(world);
     mailboxContract(world);
     removalContract(world);
   });
