@@ -42,8 +42,12 @@ export const MAX_KEY_PACKAGES = 400;
 export const KEY_PACKAGE_LIFETIME = 30 * DAY;
 /** A claim is followed by its commit within seconds; the last three days are left for one that waits offline. */
 export const KEY_PACKAGE_CLAIMABLE = 27 * DAY;
-/** KeyPackages of one account that one other account may hold unused: more is draining, not inviting. */
-export const MAX_UNUSED_CLAIMS = 50;
+/**
+ * KeyPackages of one account that one other account may hold unused. A claim is used within seconds, so five are
+ * several devices that invite at once; a device keeps twenty in stock and makes new ones at six, so one account can
+ * neither empty the stock nor, by itself, bring it down so far.
+ */
+export const MAX_UNUSED_CLAIMS = 5;
 /** How long a claim's answer can be had again: a device that was cut off retries when it is back. */
 export const CLAIM_MEMORY = 7 * DAY;
 

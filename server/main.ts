@@ -1,3 +1,4 @@
+import { readTrustProxy } from './client-address.ts';
 import { startServer } from './start.ts';
 
 /** `npm start`: the settings come from the environment alone. */
@@ -7,6 +8,7 @@ if (consistency !== 'strong' && consistency !== 'eventual') throw new Error("DEL
 const server = await startServer({
   port: Number(process.env['PORT'] ?? 8787),
   ...(host === undefined ? {} : { host }),
+  trustedProxies: readTrustProxy(process.env['TRUST_PROXY']),
   dataDir: process.env['DATA_DIR'] ?? './data',
   appDir: process.env['APP_DIR'] ?? 'dist/app',
   consistency,

@@ -19,7 +19,7 @@ export interface ServiceParts {
   readonly now: () => number;
   readonly random: (length: number) => Uint8Array;
   readonly consistency: Consistency;
-  /** Whom the address limits count: the connection's other end, never a header that it can choose. */
+  /** Whom the address limits count: never what the client itself can write into a header. */
   readonly addressOf: (context: Context) => string;
 }
 

@@ -6,6 +6,7 @@ import { getRequestListener } from '@hono/node-server';
 import { getConnInfo } from '@hono/node-server/conninfo';
 import { createApp } from './app.ts';
 import { loadAuthenticationKey } from './authentication-key.ts';
+import { clientAddress } from './client-address.ts';
 import { CLOSE_IDLE_INTERVAL, SHUTDOWN_GRACE, SWEEP_INTERVAL } from './limits.ts';
 import { staticFiles } from './static.ts';
 import { openSqliteStore } from './store/sqlite.ts';
@@ -16,6 +17,8 @@ export interface ServerOptions {
   readonly port: number;
   /** Address to listen on; by itself only this machine's own, since TLS belongs to a proxy in front. */
   readonly host?: string;
+  /** Proxies in front that append to `X-Forwarded-For`; by itself 0, which ignores the header. */
+  readonly trustedProxies?: number;
   /** Made when missing; holds all that the server must not lose. */
   readonly dataDir: string;
   /** The built app. */
@@ -31,13 +34,28 @@ export interface RunningServer {
 }
 
 /** Starts the delivery service and serves the app from the same origin. @throws Error when port or data cannot be had */
-export async function startServer({ port, host = '127.0.0.1', dataDir, appDir, consistency }: ServerOptions): Promise<RunningServer> {
+export async function startServer({
+  port,
+  host = '127.0.0.1',
+  trustedProxies = 0,
+  dataDir,
+  appDir,
+  consistency,
+}: ServerOptions): Promise<RunningServer> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
   const authenticationKey = loadAuthenticationKey(join(dataDir, 'authentication.key'), random);
   const store = openSqliteStore(join(dataDir, 'chorus.sqlite'), consistency);
   const app = createApp(
-    { store, authenticationKey, now: Date.now, random, consistency, addressOf: (context) => getConnInfo(context).remote.address ?? '' },
+    {
+      store,
+      authenticationKey,
+      now: Date.now,
+      random,
+      consistency,
+      addressOf: (context) =>
+        clientAddress(getConnInfo(context).remote.address ?? '', context.req.header('X-Forwarded-For'), trustedProxies),
+    },
     staticFiles(appDir),
   );
   const answer = getRequestListener(app.fetch, { overrideGlobalObjects: false });

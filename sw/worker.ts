@@ -16,9 +16,14 @@ declare global {
   }
 }
 
-/** One-off background sync; TypeScript does not know it. */
+/** One-off background sync; TypeScript does not know it, nor its event. */
 interface SyncManager {
   register(tag: string): Promise<void>;
+}
+
+interface SyncEvent extends ExtendableEvent {
+  readonly tag: string;
+  readonly lastChance: boolean;
 }
 
 /** One-off sync of this tag: something waits for the network. */
@@ -52,15 +57,27 @@ const runtime = createRuntime({
     view.postMessage(message);
   },
   notify: (notification) => background.start(showMessage(notifications, notification)),
-  requestSync: () => {
-    const { sync } = scope.registration as ServiceWorkerRegistration & { readonly sync?: SyncManager };
-    if (sync !== undefined) background.start(sync.register(SYNC_TAG)); // refused without the permission: an open tab's pings do it then
-  },
+  requestSync,
   sleep,
   prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
   readEntry: (data) => fromJson(sequenceEntryFrame, data),
   readStock: (data) => fromJson(stockFrame, data)?.stock,
 });
+
+/** @param lastChance The browser does not repeat this sync if it fails: ask for a new one, which it repeats after pauses of minutes again. */
+async function synchronise(lastChance: boolean): Promise<void> {
+  try {
+    await runtime.synchronise();
+  } catch (error) {
+    if (lastChance) requestSync();
+    throw error;
+  }
+}
+
+function requestSync(): void {
+  const { sync } = scope.registration as ServiceWorkerRegistration & { readonly sync?: SyncManager };
+  if (sync !== undefined) background.start(sync.register(SYNC_TAG)); // refused without the permission: an open tab's pings do it then
+}
 
 const bridge = createBridgeServer(createBridgeRuntime(runtime));
 
@@ -80,8 +97,8 @@ scope.addEventListener('message', (event) => {
 });
 
 scope.addEventListener('sync', (event) => {
-  const { tag, waitUntil } = event as ExtendableEvent & { readonly tag: string };
-  if (tag === SYNC_TAG) background.keepAlive({ waitUntil: waitUntil.bind(event) }, runtime.synchronise());
+  const { tag, lastChance, waitUntil } = event as SyncEvent;
+  if (tag === SYNC_TAG) background.keepAlive({ waitUntil: waitUntil.bind(event) }, synchronise(lastChance));
 });
 
 scope.addEventListener('notificationclick', (event) => {

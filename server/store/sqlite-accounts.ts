@@ -90,7 +90,11 @@ export function accountsOf(database: Database) {
       if (row === undefined) throw new Refusal('unknown-account');
       return describe(row);
     },
-    describeAccounts: (accountIds: readonly AccountId[]) => accountIds.map((accountId) => describe(requireAccount(accountId))),
+    describeAccounts: (accountIds: readonly AccountId[]): AccountDescription[] =>
+      accountIds.flatMap((accountId) => {
+        const row = accountById.get(accountId);
+        return row === undefined ? [] : [describe(row)];
+      }),
   };
 }
 

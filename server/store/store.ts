@@ -64,7 +64,7 @@ export interface DeliveryStore {
   findDevice(deviceId: DeviceId): Promise<{ readonly accountId: AccountId; readonly deviceKey: Uint8Array } | undefined>;
   /** @throws unknown-account */
   findAccount(caller: Caller, username: string): Promise<AccountDescription>;
-  /** @throws unknown-account */
+  /** In the order asked for; unknown ones are left out, so that one of them does not hide the others. */
   describeAccounts(caller: Caller, accountIds: readonly AccountId[]): Promise<readonly AccountDescription[]>;
 
   /**

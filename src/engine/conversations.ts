@@ -133,8 +133,9 @@ export function onClaimAnswer(turn: Turn, conversationId: string, claimId: Uint8
   }
   if (answer.problem.retryAfter !== undefined) return;
   turn.updateConversation(conversationId, { claim: undefined });
-  if (answer.problem.type === 'no-key-package') {
-    // Whoever is to be added has to come online first, and mostly does soon.
+  if (answer.problem.type === 'no-key-package' || answer.problem.type === 'too-many') {
+    // Whoever is to be added has to come online first, and mostly does soon; or other invitations of ours to the same
+    // account, by this device or a sibling, are about to use theirs.
     turn.updateConversation(conversationId, { hold: pausedFrom(conversation, turn.now) });
     return;
   }

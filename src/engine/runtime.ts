@@ -84,6 +84,9 @@ class Runtime implements EngineRuntime {
   readonly #idleWaiters: (() => void)[] = [];
   #outcomeWaiters: ((problem: CommandProblem | undefined) => void)[] = [];
   #behind = true;
+  /** Calls of `synchronise` under way, and when the last one failed, ms. */
+  #syncs = 0;
+  #syncFailedAt = -Infinity;
   #status: ConnectionView['status'] = 'connecting';
   #timer: AbortController | undefined;
 
@@ -163,9 +166,26 @@ class Runtime implements EngineRuntime {
     await this.#pump();
   }
 
+  /** A sync that is fired again and again, by a browser that takes a cut network for sound, comes to one attempt per FIRST_RETRY. */
   async synchronise(): Promise<void> {
+    const rest = Math.min(FIRST_RETRY, this.#syncFailedAt + FIRST_RETRY - this.#ports.now());
+    if (rest > 0) await this.#ports.sleep(rest, new AbortController().signal);
+    this.#syncs += 1;
+    try {
+      await this.#tryEverything();
+    } catch (error) {
+      this.#syncFailedAt = this.#ports.now();
+      throw error;
+    } finally {
+      this.#syncs -= 1;
+    }
+  }
+
+  /** Once, whatever waits for its next try. Pauses go on growing if it fails: that a sync was fired does not show that the network is back. */
+  async #tryEverything(): Promise<void> {
     this.#behind = true;
-    this.#retries.clear();
+    const now = this.#ports.now();
+    for (const [lane, { delay }] of this.#retries) this.#retries.set(lane, { at: now, delay });
     await this.#pump();
     await this.#idle();
     const state = await this.#keeper.state();
@@ -257,7 +277,8 @@ class Runtime implements EngineRuntime {
     const answer = await this.#ports.delivery.send(call, request, await this.#proof(), new AbortController().signal);
     this.#heard(answer.outcome !== 'unreachable');
     if (answer.outcome === 'unreachable') {
-      this.#ports.requestSync();
+      // A sync that is running fails, and the browser repeats it after a pause; asked for now, it would come at once.
+      if (this.#syncs === 0) this.#ports.requestSync();
       return false;
     }
     if (answer.outcome === 'refused' && PASSING.has(answer.problem.type)) return false;

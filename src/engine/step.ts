@@ -211,7 +211,8 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
       if (input.conversationId !== undefined) onClaimAnswer(turn, input.conversationId, input.request.claimId, input.answer);
       return;
     case 'describe-accounts':
-      if (input.answer.outcome !== 'unreachable') {
+      // A limit on requests says nothing about the accounts: they are asked for again.
+      if (input.answer.outcome === 'done' || (input.answer.outcome === 'refused' && input.answer.problem.retryAfter === undefined)) {
         learnNames(turn, named(input.request.accountIds, input.answer.outcome === 'done' ? input.answer.value.accounts : []));
       }
       return;

@@ -55,7 +55,18 @@ export function logContract(world: StoreWorld): void {
         'bob',
         'ada',
       ]);
-      expect(await refusal(world.store.describeAccounts(ada, [randomBytes(16)]))).toBe('unknown-account');
+    });
+
+    it('describes those it knows, and leaves the unknown out', async () => {
+      const ada = await world.person('ada');
+      const bob = await world.person('bob');
+      const asked = [randomBytes(16), bob.accountId, randomBytes(16), ada.accountId, randomBytes(16)];
+      const described = await world.store.describeAccounts(ada, asked);
+      expect(described.map(({ accountId, username }) => [hex(accountId), username])).toEqual([
+        [hex(bob.accountId), 'bob'],
+        [hex(ada.accountId), 'ada'],
+      ]);
+      expect(await world.store.describeAccounts(ada, [randomBytes(16)])).toEqual([]);
     });
 
     it('a device counts for its own account only', async () => {

@@ -73,12 +73,27 @@ export function mailboxContract(world: StoreWorld): void {
       );
     });
 
-    it('one account cannot draw all of another', async () => {
+    it('one account cannot draw more than a quarter of the twenty that another keeps', async () => {
       const [ada, bob, cleo] = [await world.person('ada'), await world.person('bob'), await world.person('cleo')];
-      await world.stock(bob, MAX_UNUSED_CLAIMS + 1);
-      for (let i = 0; i < MAX_UNUSED_CLAIMS; i++) await world.claimOne(ada, bob);
+      await world.stock(bob, 20);
+      let drawn = 0;
+      while ((await refusal(world.claimOne(ada, bob))) === 'accepted') drawn++;
+      expect(drawn).toBe(MAX_UNUSED_CLAIMS);
+      expect(drawn).toBeLessThanOrEqual(5);
       expect(await refusal(world.claimOne(ada, bob))).toBe('too-many');
       expect(await refusal(world.claimOne(cleo, bob))).toBe('accepted');
+    });
+
+    it('one that was used makes room for the next', async () => {
+      const [ada, bob] = [await world.person('ada'), await world.person('bob')];
+      await world.stock(bob, MAX_UNUSED_CLAIMS + 1);
+      const groupId = randomBytes(32);
+      await world.store.submit(ada, creation(groupId), NOW);
+      const claimed = await world.claimOne(ada, bob);
+      for (let i = 1; i < MAX_UNUSED_CLAIMS; i++) await world.claimOne(ada, bob);
+      expect(await refusal(world.claimOne(ada, bob))).toBe('too-many');
+      await world.store.submit(ada, commit(groupId, 0, adding(claimed)), NOW);
+      expect(await refusal(world.claimOne(ada, bob))).toBe('accepted');
     });
   });
 

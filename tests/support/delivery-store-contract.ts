@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe } from 'vitest';
 import { eventualContract } from './delivery-store-contract-eventual.ts';
+import { furtherContract } from './delivery-store-contract-further.ts';
 import { logContract } from './delivery-store-contract-logs.ts';
 import { mailboxContract } from './delivery-store-contract-mailboxes.ts';
 import { removalContract } from './delivery-store-contract-removals.ts';
@@ -13,6 +14,7 @@ export function deliveryStoreContract(adapter: StoreAdapter): void {
     afterEach(() => world.close());
 
     logContract(world);
+    furtherContract(world);
     mailboxContract(world);
     removalContract(world);
   });

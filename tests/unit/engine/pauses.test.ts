@@ -13,19 +13,21 @@ beforeAll(async () => {
 
 afterAll(() => world.close());
 
-const nobodyThere: DeliveryAnswer<'claim-key-packages'> = {
+type Unclaimable = 'no-key-package' | 'too-many';
+
+const refusing = (type: Unclaimable): DeliveryAnswer<'claim-key-packages'> => ({
   outcome: 'refused',
-  problem: { type: 'no-key-package', status: 409, retryAfter: undefined, accountId: undefined },
-};
+  problem: { type, status: 409, retryAfter: undefined, accountId: undefined },
+});
 
 describe('an add whose KeyPackages are not there yet', () => {
   const conversation = (state: EngineState): Conversation => state.conversations.get(scene.id)!;
 
-  async function refusedClaim(state: EngineState): Promise<EngineState> {
+  async function refusedClaim(state: EngineState, type: Unclaimable = 'no-key-package'): Promise<EngineState> {
     const { id: conversationId } = scene;
     const reserved = await taken(state, { type: 'prepare', what: { kind: 'claim', conversationId } });
     const request = { claimId: conversation(reserved).claim!.claimId, accountIds: [random(16)] };
-    return taken(reserved, { type: 'answer', call: 'claim-key-packages', request, answer: nobodyThere, conversationId });
+    return taken(reserved, { type: 'answer', call: 'claim-key-packages', request, answer: refusing(type), conversationId });
   }
 
   it('waits longer each time, and after a commit that worked as short as at first', async () => {
@@ -44,5 +46,38 @@ describe('an add whose KeyPackages are not there yet', () => {
     const done = await taken(made, entryFor(made, groupId, { kind, epoch, message, messageId }));
     expect(conversation(done).members).toHaveLength(1);
     expect(conversation(await refusedClaim(done)).hold!.pause).toBe(pause);
+  });
+
+  it('waits too while other invitations of ours hold as many as they may, and is not given up', async () => {
+    const { id: conversationId } = scene;
+    const member = { accountId: random(16), username: 'dora' };
+    const add = { command: 'addMember', conversationId, messageId: random(16), member } as const;
+    const asked = await taken(stateOf(scene.laptop), { type: 'command', command: add });
+    const refused = await refusedClaim(asked, 'too-many');
+    expect(conversation(refused).queue).toEqual(conversation(asked).queue);
+    expect(conversation(refused).queue.map(({ kind }) => kind)).toContain('add');
+    expect(conversation(refused).hold?.notBefore).toBeGreaterThan(0);
+    expect(refused.notices).toEqual(asked.notices);
+  });
+});
+
+describe('names of accounts', () => {
+  const accountIds = [random(16), random(16)];
+  const [known, unknown] = accountIds.map((accountId) => Buffer.from(accountId).toString('hex'));
+
+  const told = (answer: DeliveryAnswer<'describe-accounts'>): Promise<EngineState> => {
+    const request = { accountIds };
+    return taken(stateOf(scene.laptop), { type: 'answer', call: 'describe-accounts', request, answer, conversationId: undefined });
+  };
+
+  it('are learned beside one that the server does not know, which is asked for no more', async () => {
+    const { contacts } = await told({ outcome: 'done', value: { accounts: [{ accountId: accountIds[0]!, username: 'dora' }] } });
+    expect([contacts.get(known!), contacts.get(unknown!)]).toEqual(['dora', '']);
+  });
+
+  it('stay unknown when the server asks to wait, and are asked for again', async () => {
+    const problem = { type: 'rate-limited', status: 429, retryAfter: 1000, accountId: undefined } as const;
+    const { contacts } = await told({ outcome: 'refused', problem });
+    expect([contacts.has(known!), contacts.has(unknown!)]).toEqual([false, false]);
   });
 });

@@ -8,6 +8,7 @@ import {
   encodeGroup,
   encodeGroupTransfer,
   exportComponentSecret,
+  forgetPastEpochs,
   type GroupState,
 } from '../../../src/mls/index.ts';
 import { createSecretTree, messageKey } from '../../../src/mls/secret-tree.ts';
@@ -69,6 +70,50 @@ describe('a stored group', () => {
     const { message } = await a.commit({ references: 'none' });
     for (const member of [a, b]) await member.receive(message);
     expect(a.authenticator).toEqual(b.authenticator);
+  });
+
+  it('loses the forgotten past epochs and nothing else, and what they held is spent', async () => {
+    const store = new Store();
+    const [a, b] = (await makeGroup(['a', 'b'])) as [TestMember, TestMember];
+    const late: { readonly epoch: bigint; readonly message: Uint8Array }[] = [];
+    for (let round = 0; round < 4; round++) {
+      late.push({ epoch: a.state.context.epoch, message: (await b.send(`late ${round}`)).message });
+      const { message } = await b.commit();
+      for (const member of [a, b]) await member.receive(message);
+    }
+    store.save(a.state);
+    const from = late[2]!.epoch;
+    const [kept, forgotten] = [a.state.pastEpochs.slice(0, 2), a.state.pastEpochs.slice(2)];
+    expect(forgotten.length).toBeGreaterThan(1);
+    const { next, spent } = forgetPastEpochs(a.state, from);
+    store.save(next);
+    expectSame(store.records, encodeGroup(next));
+    expect(next.pastEpochs).toEqual(kept);
+    const names = [...store.records.keys()];
+    for (const { context } of forgotten) {
+      expect(names.filter((key) => key.startsWith(`past/${context.epoch}/`) || key.startsWith(`epoch/${context.epoch}/`))).toEqual([]);
+    }
+
+    for (const { senderDataSecret, resumptionPsk, secretTree } of forgotten) {
+      expect(spent).toEqual(expect.arrayContaining([senderDataSecret, resumptionPsk, ...secretTree.nodes.values()]));
+    }
+    for (const secret of spent) secret.wipe();
+    a.state = decodeGroup(encodeGroup(next));
+    for (const { epoch, message } of late) {
+      if (epoch < from) await expect(a.open(message)).rejects.toMatchObject({ code: 'unknown-epoch' });
+      else expect((await a.open(message)).kind).toBe('application');
+    }
+    const { message } = await b.commit();
+    for (const member of [a, b]) await member.receive(message);
+    expect(a.authenticator).toEqual(b.authenticator);
+  });
+
+  it('is the same state when nothing is old enough to be forgotten', async () => {
+    const { a } = await richGroup();
+    const oldest = a.state.pastEpochs.at(-1)!.context.epoch;
+    const { next, spent } = forgetPastEpochs(a.state, oldest);
+    expect(next).toBe(a.state);
+    expect(spent).toEqual([]);
   });
 
   it('step by step is what one whole write gives', async () => {
