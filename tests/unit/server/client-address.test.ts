@@ -71,7 +71,13 @@ describe('a server', { timeout: 20_000 }, () => {
 
   /** Opens as many mailboxes as one address may, then one more from `other`; each with a header of its own first entry. */
   async function oneMore(trustedProxies: number | undefined, other: string): Promise<string> {
-    server = await startServer({ port: 0, dataDir: folder, appDir: folder, ...(trustedProxies !== undefined && { trustedProxies }) });
+    server = await startServer({
+      port: 0,
+      dataDir: folder,
+      appDir: folder,
+      consistency: 'strong',
+      ...(trustedProxies !== undefined && { trustedProxies }),
+    });
     let sent = 0;
     const from = (address: string) => {
       const forwarding = (input: string, init: RequestInit = {}): Promise<Response> => {
