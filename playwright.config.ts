@@ -1,7 +1,8 @@
 import { defineConfig } from '@playwright/test';
+import type { DeliveryOption } from './tests/e2e/support/fixtures.ts';
 
 // Chromium itself is started by tests/e2e/support: a device is a browser profile on disk, not an incognito window.
-export default defineConfig({
+export default defineConfig<DeliveryOption>({
   testDir: 'tests/e2e',
   testMatch: '**/*.spec.ts',
   globalSetup: './tests/e2e/support/global-setup.ts',
@@ -12,4 +13,9 @@ export default defineConfig({
   forbidOnly: process.env['CI'] !== undefined,
   timeout: 120_000,
   expect: { timeout: 15_000 },
+  projects: [
+    { name: 'strong', use: { delivery: 'strong' } },
+    // Whatever goes through the delivery service's order of messages, with the other kind of service too (draft section 5.9).
+    { name: 'eventual', use: { delivery: 'eventual' }, testMatch: /(heart|offline|survives|three-people)\.spec\.ts/ },
+  ],
 });

@@ -30,7 +30,7 @@ export class Service {
   readonly now: () => number;
   readonly random: (length: number) => Uint8Array;
   readonly addressOf: (context: Context) => string;
-  readonly #consistency: Consistency;
+  readonly consistency: Consistency;
   readonly notices = new Notices();
   readonly streams: EventStreams;
   readonly verifier: RequestVerifier;
@@ -39,7 +39,7 @@ export class Service {
 
   constructor(parts: ServiceParts) {
     const { store, authenticationKey, now, random, consistency, addressOf } = parts;
-    this.#consistency = consistency;
+    this.consistency = consistency;
     this.store = store;
     this.authenticationKey = authenticationKey;
     this.now = now;
@@ -67,7 +67,7 @@ export class Service {
    * @throws internal when the server stops meanwhile
    */
   async transport({ kind }: { readonly kind: string }): Promise<void> {
-    if (this.#consistency === 'strong' || kind !== 'application') return;
+    if (this.consistency === 'strong' || kind !== 'application') return;
     const [high, low] = this.random(2);
     const delay = ((high! * 256 + low!) / 65_536) * MAX_DELAY;
     await setTimeout(delay, undefined, { signal: this.closing }).catch(() => {

@@ -17,7 +17,7 @@ export function groupRoutes(service: Service): Hono {
     const { position, sequence, reached, link } = await service.store.submit(caller, submission, service.now());
     for (const accountId of reached) service.notices.publish(accountTopic(accountId));
     if (link !== undefined) service.notices.publish(linkTopic(link));
-    return answer({ position, sequence });
+    return answer({ position, sequence, checked: service.consistency === 'strong' });
   });
 
   routes.get('/groups/:groupId', async (context) => {

@@ -185,7 +185,7 @@ export const answerFrames: { readonly [Call in Exclude<keyof DeliveryCalls, 'fet
   'create-account': v.strictObject({ accountId: id, keyVersion: count, binding: bytes(1, MAX_BINDING), sequence: count }),
   'find-account': description,
   'describe-accounts': v.strictObject({ accounts: v.pipe(v.array(description), v.maxLength(MAX_ACCOUNT_BATCH)) }),
-  submit: v.strictObject({ position: count, sequence: count }),
+  submit: v.strictObject({ position: count, sequence: count, checked: v.boolean() }),
   'upload-key-packages': v.strictObject({ stock: count }),
   'claim-key-packages': v.strictObject({
     keyPackages: v.pipe(

@@ -131,7 +131,8 @@ export interface DeliveryCalls {
   'find-account': { request: { username: string }; answer: AccountDescription };
   'describe-accounts': { request: { accountIds: readonly AccountId[] }; answer: { accounts: readonly AccountDescription[] } };
   /** Idempotent by messageId. */
-  submit: { request: Submission; answer: { position: number; sequence: number } };
+  /** `checked`: nothing before it has its generation. Otherwise only the log tells whether it counts (draft section 5.9). */
+  submit: { request: Submission; answer: { position: number; sequence: number; checked: boolean } };
   'upload-key-packages': {
     request: { keyPackages: readonly { keyPackageRef: Uint8Array; keyPackage: Uint8Array }[] };
     answer: { stock: number };

@@ -251,11 +251,15 @@ export function onSubmitAnswer(turn: Turn, id: string, sent: Submission, answer:
   if (answer.outcome === 'unreachable') return;
   if (answer.outcome === 'done') {
     // An earlier try may have come back already: the server names the place of that one.
-    const isBack = answer.value.position <= conversation.position;
+    const { position, checked } = answer.value;
+    const isBack = position <= conversation.position;
     turn.updateConversation(id, {
       pending: undefined,
-      awaitingEcho: isBack ? conversation.awaitingEcho : [...conversation.awaitingEcho, pending],
+      awaitingEcho: isBack
+        ? conversation.awaitingEcho
+        : [...conversation.awaitingEcho, { ...pending, ...(!checked && { unchecked: true }) }],
     });
+    if (!checked) turn.behind = true;
     return;
   }
   const { problem } = answer;
@@ -397,7 +401,12 @@ export function giveUpEcho(turn: Turn, id: string, { messageId }: SequenceEntry,
   const { pending, awaitingEcho, queue } = conversation;
   const isIt = ({ item }: PendingSubmission): boolean => equal(item.messageId, messageId);
   const given = [...awaitingEcho, ...(pending === undefined ? [] : [pending])].find(isIt);
-  if (given === undefined) return;
+  if (given === undefined) {
+    // What is to be sent in its place must not go by the name that the server has used.
+    const renamed = queue.map((item) => (equal(item.messageId, messageId) ? { ...item, messageId: turn.random(16) } : item));
+    turn.updateConversation(id, { queue: renamed });
+    return;
+  }
   const item = { ...given.item, messageId: turn.random(16) };
   const isCommit = given.submission.kind !== 'application';
   if (isCommit) turn.spend(conversation.operations.map(({ operationSecret }) => operationSecret));

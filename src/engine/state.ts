@@ -210,6 +210,8 @@ export type WorkItem =
 export interface PendingSubmission {
   readonly item: WorkItem;
   readonly submission: Submission;
+  /** Accepted by a service that does not check generations: what comes after it waits until it is back, to stay in order. */
+  readonly unchecked?: true;
 }
 
 /** Why the next message must not be made yet; over when one of the conditions is. */

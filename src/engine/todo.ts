@@ -175,7 +175,8 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   if (pending !== undefined) {
     return [{ lane, ...backgroundIf(pending.item), do: 'send', call: 'submit', request: pending.submission, conversationId: id }];
   }
-  if (awaitingEcho.length >= MAX_AWAITING || awaitingEcho.some(({ submission }) => submission.kind !== 'application')) return [];
+  if (awaitingEcho.length >= MAX_AWAITING) return [];
+  if (awaitingEcho.some(({ submission, unchecked }) => submission.kind !== 'application' || unchecked)) return [];
   if (isKeyPending(emulation.removal)) return [];
   const item = nextItem(conversation, now);
   const group = state.groups.get(id);

@@ -70,7 +70,7 @@ export async function written(
   const made = await taken(asked, { type: 'prepare', what: { kind: 'message', conversationId } });
   const { submission } = made.conversations.get(conversationId)!.pending!;
   const { kind, epoch, message, messageId } = submission;
-  const value = { position: 0, sequence: 0 };
+  const value = { position: 0, sequence: 0, checked: true };
   const answer = { outcome: 'done', value: { ...value, position: Number.MAX_SAFE_INTEGER } } as const;
   const accepted = await taken(made, { type: 'answer', call: 'submit', request: submission, answer, conversationId });
   return { state: accepted, sent: { kind, epoch, message, messageId } };

@@ -13,10 +13,16 @@ interface Fixtures {
   readonly device: (name: string, options?: BrowserOptions) => Promise<Device>;
 }
 
-export const test = base.extend<Fixtures>({
-  // Playwright reads a fixture's needs from this pattern, so it must be one even when empty.
-  server: async ({ browserName: _ }, use, info) => {
-    const server = await startServer();
+/** Which kind of delivery service the server is (`DELIVERY`). */
+export interface DeliveryOption {
+  readonly delivery: 'strong' | 'eventual';
+}
+
+export const test = base.extend<Fixtures & DeliveryOption>({
+  delivery: ['strong', { option: true }],
+
+  server: async ({ delivery }, use, info) => {
+    const server = await startServer(delivery);
     await use(server);
     if (info.status !== info.expectedStatus) await info.attach('server', { body: server.output() });
     await disposeServer(server);

@@ -26,7 +26,7 @@ export interface ServerProcess {
 }
 
 /** Starts a server with an empty store. */
-export async function startServer(): Promise<ServerProcess> {
+export async function startServer(delivery: 'strong' | 'eventual'): Promise<ServerProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), 'chorus-server-'));
   const port = await freePort();
   let child: ChildProcess | undefined;
@@ -55,6 +55,7 @@ export async function startServer(): Promise<ServerProcess> {
           NODE_ENV: 'production',
           PORT: String(port),
           DATA_DIR: dataDir,
+          DELIVERY: delivery,
           ...(appDir === undefined ? {} : { APP_DIR: appDir }),
         },
         stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { committed } from '../../support/engine-forgery.ts';
 import { entryFor, playScene, settle, stateOf, take, taken, written } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
@@ -115,6 +116,25 @@ describe('a message of ours that came second in its generation', () => {
       read.push(...result.lines.map((line) => line.message.text));
     }
     expect(read).toEqual(['first', 'second']);
+  });
+
+  it('is written anew under another name too when it was burned before, and its first bytes came second', async () => {
+    const { id, groupId, laptop, phone } = await playScene(world);
+    const first = (await written(stateOf(phone), id, 'first')).sent;
+    const asked = await taken(stateOf(laptop), {
+      type: 'command',
+      command: { command: 'send', conversationId: id, messageId: new Uint8Array(16).fill(7), text: 'second' },
+    });
+    const sent = await taken(asked, { type: 'prepare', what: { kind: 'message', conversationId: id } });
+    const { kind, epoch, message, messageId } = sent.conversations.get(id)!.pending!.submission;
+    let mine = await taken(sent, entryFor(sent, groupId, (await committed(stateOf(phone), id, [])).sent));
+    expect(mine.conversations.get(id)!.queue).toMatchObject([{ text: 'second', messageId, unanswered: true }]);
+    mine = await taken(mine, entryFor(mine, groupId, first));
+    const lost = await take(mine, entryFor(mine, groupId, { kind, epoch, message, messageId }));
+    expect(lost.refused.map(({ code }) => code)).toEqual(['message-key-gone']);
+    const { queue } = lost.state.conversations.get(id)!;
+    expect(queue).toMatchObject([{ text: 'second', problem: undefined }]);
+    expect(queue[0]!.messageId).not.toEqual(messageId);
   });
 
   it('has another nonce than the one that came first, though their keys are the same', async () => {

@@ -97,7 +97,7 @@ class Browser {
     if (!this.connected) return { outcome: 'unreachable' };
     const { sequence } = stateOf(scene.laptop).cursor;
     const answers: { readonly [Each in DeliveryCall]?: DeliveryCalls[Each]['answer'] } = {
-      submit: { position: 100, sequence: sequence + 1 },
+      submit: { position: 100, sequence: sequence + 1, checked: true },
       'fetch-sequence': { entries: [], last: sequence, stock: 20 },
     };
     const value = answers[call];
