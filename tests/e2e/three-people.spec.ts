@@ -98,7 +98,7 @@ test('three people talk, add and remove each other, and every device and tab agr
   expect(trees.sort((one, other) => one.length - other.length)).toEqual([[anna, benId].sort(), [anna, benId, coraId].sort()]);
 });
 
-test('two devices of one person send 50 messages each at once, and everyone has all 100 in one order', async ({ device, server }) => {
+test('two devices of one person send 50 messages each at once, and everyone has all 100 in one order', async ({ device, server, delivery }) => {
   const { laptop, phone, ben, cora } = await threePeople(device);
   await linkDevice(phone.page, laptop.page, 'Phone');
   await startConversation(laptop.page, ['ben', 'cora'], 'Trip');
@@ -152,7 +152,9 @@ test('two devices of one person send 50 messages each at once, and everyone has 
   // The server's log has each once, all by one account, which has one leaf.
   const { accounts, groups, log } = readServerLog(server.dataDir);
   const entries = log.slice().filter(({ groupId, kind }) => groupId === trip && kind === 'application');
-  expect(entries).toHaveLength(sent.length);
+  // A service that does not check generations keeps those too that came second, and were sent again.
+  if (delivery === 'strong') expect(entries).toHaveLength(sent.length);
+  else expect(entries.length).toBeGreaterThan(sent.length);
   expect(new Set(entries.map(({ accountId }) => accountId))).toEqual(new Set([accounts.get('anna')]));
   expect(log.length).toBeGreaterThanOrEqual(before + sent.length);
   const tree = accountsInTree(groups.find(({ groupId }) => groupId === trip)!);
