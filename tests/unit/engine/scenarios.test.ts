@@ -204,6 +204,19 @@ describe('a removed device that a member helps', () => {
 });
 
 describe('an emulation group', () => {
+  it('leaves no blank in a conversation when it shrinks', async () => {
+    const { laptop, phone, ben, id } = await annaAndBen();
+    await phone.send(id, 'from the phone');
+    await reads(ben, id, 'from the phone');
+    await remove(laptop, 'phone');
+    await removedUntil(laptop, 1);
+    await laptop.send(id, 'after');
+    await reads(ben, id, 'after');
+    const { tree } = await (await ben.hands()).group(id);
+    expect([tree.leafCount, tree.nodeCount]).toEqual([2, 3]);
+    for (let node = 0; node < tree.nodeCount; node++) expect(tree.encryptionKey(node)).toBeDefined();
+  });
+
   it('grows from one device to nine and shrinks to one again, and each of them can write while it is there', async () => {
     const { laptop, phone, ben, id } = await annaAndBen();
     const devices = new Map([
