@@ -3,6 +3,7 @@ import { toHex } from '../../../src/bytes/index.ts';
 import { decodeKeyPackage } from '../../../src/engine/key-package-messages.ts';
 import { EMULATION_PROTOCOL } from '../../../src/engine/protocol.ts';
 import type { EngineState } from '../../../src/engine/state.ts';
+import { todosOf } from '../../../src/engine/todo.ts';
 import { Turn } from '../../../src/engine/turn.ts';
 import { currentEpoch, evaluate } from '../../../src/engine/virtual-leaf.ts';
 import type { Proposal } from '../../../src/mls/index.ts';
@@ -127,6 +128,27 @@ describe('a commit that leaves the virtual leaf as it is', () => {
     expect(authenticator(await follow(device('ben'), sent))).toBe(authenticator(phone));
     await expectFrom('phone', phone, laptop);
     await expectFrom('laptop', laptop, phone);
+  });
+});
+
+describe('an Add that the server refuses because its state did not cover the log', () => {
+  it('is made anew at once when the entry that it lacked has come before the answer, else after it', async () => {
+    const made = await taken({ ...device('laptop'), stock: 0 }, { type: 'prepare', what: { kind: 'key-packages' } });
+    const { pending, position } = made.emulation!;
+    const { commit } = pending!.submission;
+    const newDevice = { deviceId: random(16), deviceKey: random(32), linkId: random(16), coversPosition: position };
+    const submission = { ...pending!.submission, commit: { ...commit!, newDevice } };
+    const problem = { type: 'stale-log' as const, status: 409, retryAfter: undefined, accountId: undefined };
+    const lanesAt = async (readUpTo: number): Promise<readonly string[]> => {
+      const emulation = { ...made.emulation!, pending: { ...pending!, submission }, position: readUpTo };
+      const answer = { outcome: 'refused', problem } as const;
+      const input = { type: 'answer', call: 'submit', request: submission, answer, conversationId: undefined } as const;
+      const { state } = await take({ ...made, emulation }, input);
+      expect(state.emulation!.pending).toBeUndefined();
+      return todosOf({ ...state, stock: 0 }, Date.now()).flatMap((todo) => (todo.do === 'prepare' ? [todo.lane] : []));
+    };
+    expect(await lanesAt(position)).not.toContain('emulation');
+    expect(await lanesAt(position + 1)).toContain('emulation');
   });
 });
 
