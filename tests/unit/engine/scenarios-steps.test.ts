@@ -8,6 +8,7 @@ import { Turn } from '../../../src/engine/turn.ts';
 import { currentEpoch, evaluate } from '../../../src/engine/virtual-leaf.ts';
 import type { Proposal } from '../../../src/mls/index.ts';
 import {
+  allocateOperation,
   canEvaluateOperation,
   encodePprfState,
   operationLeaf,
@@ -149,6 +150,31 @@ describe('an Add that the server refuses because its state did not cover the log
     };
     expect(await lanesAt(position)).not.toContain('emulation');
     expect(await lanesAt(position + 1)).toContain('emulation');
+  });
+});
+
+describe('a leaf of an emulation epoch that is over', () => {
+  it('is refused after a leaf of the next one, though no device has come or gone in between', async () => {
+    const start: EngineState = { ...device('laptop'), stock: 0 };
+    const made = await taken(start, { type: 'prepare', what: { kind: 'key-packages' } });
+    const { kind, epoch, message, messageId } = made.emulation!.pending!.submission;
+    const announced = { kind, epoch, message, messageId };
+    const intoNext = (state: EngineState) => taken(state, entryFor(state, state.emulation!.groupId, announced));
+    const [laptop, phone] = [await intoNext(made), await intoNext(device('phone'))];
+    const older = laptop.emulation!.epochs.get(start.emulation!.currentEpochId)!;
+    expect(older.epoch).toBeGreaterThanOrEqual(phone.emulation!.floor.epoch);
+    const byOlder = (state: EngineState) =>
+      committed(state, id, [], ({ leaf }) => {
+        const { value } = allocateOperation(EMULATION_PROTOCOL, older, random);
+        return pathOf(leaf, value, sealDerivationInfo(EMULATION_PROTOCOL, older, value, publicKeyOf(value)));
+      });
+    // As long as the active leaf is no newer, it is followed: the message may have been on its way.
+    await follow(phone, (await byOlder(laptop)).sent);
+    const { sent } = await committed(laptop, id, []);
+    const [renewed, receiver] = [await follow(laptop, sent), await follow(phone, sent)];
+    const late = await take(receiver, entryFor(receiver, groupId, (await byOlder(renewed)).sent));
+    expect(late.refused.map(({ code }) => code)).toEqual(['stale-emulation-epoch']);
+    expect(late.state.emulation).toBe(receiver.emulation);
   });
 });
 
