@@ -3,6 +3,7 @@ import { getSuite } from '../../src/mls/suite.ts';
 import { encodeAction, encodeActionAad, type VirtualClientAction } from '../../src/virtual-client/actions.ts';
 import { sealDerivationInfo } from '../../src/virtual-client/derivation-info.ts';
 import { deriveEmulationEpoch, type EmulationEpoch } from '../../src/virtual-client/emulation-epoch.ts';
+import { encodeResyncMessage } from '../../src/virtual-client/emulation-message.ts';
 import { generationId, RATCHET_TYPE, type RatchetType } from '../../src/virtual-client/generation-id.ts';
 import {
   deriveEncryptionKeyPair,
@@ -22,23 +23,28 @@ import { encodePprfState } from '../../src/virtual-client/pprf-codec.ts';
 import { createPprf, evaluate, pprfNodes } from '../../src/virtual-client/pprf.ts';
 import { deriveRecoveryKey, signRecovery } from '../../src/virtual-client/recovery.ts';
 import { drawPreimage, encodeReuseGuard } from '../../src/virtual-client/reuse-guard.ts';
-import type { Protocol } from '../../src/virtual-client/revision.ts';
 import { draft00 } from '../../src/virtual-client/revisions/draft-00.ts';
+import { describeAccount } from './account.ts';
+import { describeExternalCommit, describeGroupCreation } from './groups.ts';
+import { describeOnboarding } from './onboarding.ts';
+import { hex, protocol, suite, VectorEpoch } from './operations.ts';
 import { VectorRandom } from './random.ts';
 import type { OperationVector, Vector } from './types.ts';
+import { describeUpdatePath } from './update-path.ts';
 
-const suite = getSuite(1);
 const target3 = getSuite(3);
-const protocol: Protocol = { suite, revision: draft00 };
 const PATH_NODES = 3;
 
 /** `count` vectors, made by the project's own code from random values that `seed` fixes. */
-export function generateVectors(seed: bigint, count: number): Vector[] {
+export async function generateVectors(seed: bigint, count: number): Promise<Vector[]> {
   const random = new VectorRandom(seed);
-  return Array.from({ length: count }, () => generateVector(random));
+  const more = new VectorRandom(seed, 'Chorus test vectors of whole groups');
+  const vectors: Vector[] = [];
+  for (let i = 0; i < count; i++) vectors.push(await generateVector(random, more));
+  return vectors;
 }
 
-function generateVector(random: VectorRandom): Vector {
+async function generateVector(random: VectorRandom, more: VectorRandom): Promise<Vector> {
   const secret = (length: number = suite.nh): Uint8Array => random.distinct('bytes', () => random.bytes(length));
   const leafCount = 2 ** random.below(6);
   const applicationExportSecret = secret();
@@ -84,6 +90,24 @@ function generateVector(random: VectorRandom): Vector {
     ),
     external_join: describeJoin(secret(16 + random.below(32))),
     recovery: describeRecovery(random, secret),
+    ...(await describeGroups(more, current)),
+  };
+}
+
+/** What came with a later issue: a stream of its own, so that the values above stay what they were. */
+async function describeGroups(random: VectorRandom, after: EmulationEpoch) {
+  const epoch = new VectorEpoch(after, random);
+  const onboarding = describeOnboarding(random, epoch);
+  const { account, vector } = await describeAccount(random);
+  const key = random.distinct('bytes', () => random.bytes(32));
+  const message = encodeResyncMessage(Secret.of('signature_private_key', key));
+  return {
+    resync_message: { signature_private_key: toHex(key), emulation_message: toHex(message) },
+    onboarding,
+    account: vector,
+    group_creation: await describeGroupCreation(random, epoch, account),
+    update_path: await describeUpdatePath(random, epoch, account),
+    external_commit: await describeExternalCommit(random, epoch, account),
   };
 }
 
@@ -194,8 +218,4 @@ function describeRecovery(random: VectorRandom, secret: (length?: number) => Uin
     signature_key: toHex(grant.signatureKey),
     signature: toHex(signRecovery(key, grant)),
   };
-}
-
-function hex(secret: Secret<string>): string {
-  return toHex(secret.reveal());
 }

@@ -11,8 +11,9 @@ export class VectorRandom {
   readonly #given = new Set<string>();
   #counter = 0n;
 
-  constructor(seed: bigint) {
-    this.#seed = encode((w) => w.opaque(utf8('Chorus test vectors')).uint64(seed));
+  /** Another `purpose` gives another stream: what one draws leaves the other as it was. */
+  constructor(seed: bigint, purpose = 'Chorus test vectors') {
+    this.#seed = encode((w) => w.opaque(utf8(purpose)).uint64(seed));
   }
 
   readonly bytes = (length: number): Uint8Array => {

@@ -29,6 +29,12 @@ export interface Vector {
   };
   external_join: { group_id: string; virtual_client_action: string; safe_aad: string };
   recovery: { phrase_entropy: string; public_key: string; group_id: string; epoch: number; signature_key: string; signature: string };
+  resync_message: { signature_private_key: string; emulation_message: string };
+  onboarding: OnboardingVector;
+  account: AccountVector;
+  group_creation: GroupCreationVector;
+  update_path: UpdatePathVector;
+  external_commit: ExternalCommitVector;
 }
 
 export interface OperationVector {
@@ -61,4 +67,80 @@ export interface OperationVector {
     init_public_key: string;
   };
   pprf_state_after: string;
+}
+
+/** One more operation of the vector's epoch, after those of `operations`. */
+export interface OperationInputs {
+  leaf_index: number;
+  random: string;
+  pprf_leaf: number;
+  operation_secret: string;
+}
+
+export interface TransferVector {
+  group_id: string;
+  log_position: number;
+  group_state: string;
+  /** Index into `onboarding.operations`. */
+  leaf_operation: number;
+  live_leaf: string;
+  /** Indices into `onboarding.operations`. */
+  pending_operations: number[];
+}
+
+export interface OnboardingVector {
+  operations: OperationInputs[];
+  sequence: number;
+  signing_keys: { key_version: number; signature_private_key: string }[];
+  active_key_packages: { key_package_ref: string; operation: number }[];
+  emulation_epoch: { epoch: number; leaves: { leaf_index: number; signature_key: string }[] };
+  state_transfer: TransferVector;
+  external_commit: { group_id: string };
+  state_reference: TransferVector & { blob_key: string; blob: string; blob_hash: string; blob_length: number };
+  application_data: string;
+  new_emulator_client_state: string;
+}
+
+export interface AccountVector {
+  account_id: string;
+  key_version: number;
+  signature_private_key: string;
+  authentication_private_key: string;
+  account_binding: string;
+}
+
+export interface GroupCreationVector {
+  operation: OperationInputs;
+  group_id: string;
+  leaf_node: string;
+  epoch_secret: string;
+  confirmation_tag: string;
+  epoch_authenticator: string;
+  group_info: string;
+}
+
+export interface UpdatePathVector {
+  operation: OperationInputs;
+  ratchet_tree_before: string;
+  leaf_index: number;
+  members: { leaf_index: number; encryption_private_key: string; path_private_keys: { node_index: number; private_key: string }[] }[];
+  path_secrets: string[];
+  group_context: string;
+  update_path: string;
+  commit_secret: string;
+  ratchet_tree_after: string;
+}
+
+export interface ExternalCommitVector {
+  operation: OperationInputs;
+  group_info: string;
+  external_private_key: string;
+  external_pub: string;
+  external_init_seed: string;
+  kem_output: string;
+  init_secret: string;
+  commit: string;
+  commit_secret: string;
+  confirmation_tag: string;
+  epoch_authenticator: string;
 }

@@ -212,7 +212,8 @@ export function onEmulationAnswer(turn: Turn, sent: Submission, answer: Delivery
   dropPending(turn, pending);
   if (type === 'stale-epoch' || type === 'stale-log' || type === 'stale-emulation-epoch') {
     turn.behind = true;
-    turn.updateEmulation({ hold: { position: turn.emulation().position } });
+    // What we were behind of may have come before this answer: then there is nothing to wait for.
+    turn.updateEmulation({ hold: { position: sent.commit?.newDevice?.coversPosition ?? turn.emulation().position } });
     return;
   }
   turn.updateEmulation({ hold: { notBefore: turn.now + REFUSED_PAUSE } });

@@ -33,7 +33,7 @@ export async function committed(
   state: EngineState,
   id: string,
   proposals: readonly Proposal[],
-  change: (path: CommitPath, turn: Turn) => CommitPath | Promise<CommitPath> = (path) => path,
+  change: (path: CommitPath, turn: Turn) => CommitPath | undefined | Promise<CommitPath> = (path) => path,
 ): Promise<{ readonly state: EngineState; readonly welcome: Uint8Array | undefined; readonly sent: Incoming }> {
   const turn = new Turn(state, random, Date.now());
   const { template, own } = prepareLeaf(turn, allocate(turn), GROUP_SUITE);
@@ -101,4 +101,30 @@ export async function textedAs(state: EngineState, id: string, text: string, emu
     guard: (nonce) => createReuseGuard(EMULATION_PROTOCOL, key, nonce, random),
   });
   return { kind: 'application', epoch: Number(state.groups.get(id)!.context.epoch), message: value.message };
+}
+
+/** A group that the account of `state` made with a client of its own, and a first commit with `proposals`. */
+export async function foundedBy(state: EngineState, proposals: readonly Proposal[]): Promise<{ groupId: Uint8Array; welcome: Uint8Array }> {
+  const turn = new Turn(state, random, Date.now());
+  const { signer } = state.account!;
+  const groupId = random(16);
+  const { template, encryptionKey, own } = prepareLeaf(turn, allocate(turn), GROUP_SUITE);
+  const leaf = await buildKeyPackageLeaf(GROUP_SUITE, template, encryptionKey, lifetimeFrom(Date.now()), signer);
+  const { encryptionPrivateKey } = own;
+  const made = createGroup(GROUP_SUITE, { groupId, extensions: [], leaf, encryptionPrivateKey, useSafeExporter: false, random });
+  const next = prepareLeaf(turn, allocate(turn), GROUP_SUITE);
+  const { value } = await commit(GROUP_SUITE, made, {
+    signer,
+    proposals,
+    references: 'none',
+    path: { leaf: next.template, own: next.own },
+    wireFormat: 'private',
+    authenticatedData: new Uint8Array(),
+    guard: () => random(4),
+    welcomeExtensions: [],
+    random,
+    checkLeaf: () => Promise.resolve(),
+    now: secondsOf(Date.now()),
+  });
+  return { groupId, welcome: value.welcome! };
 }

@@ -175,6 +175,28 @@ describe('a device that has lost step', () => {
     expect(byOthers.flat()).toEqual([]);
   }, 90_000);
 
+  it('commits from outside only after its announcement is in the emulation group’s log', async () => {
+    const { phone, ben, id } = await annaAndBen();
+    const { groupId } = (await stateOf(phone.store)).emulation!;
+    await loseStep(phone, id);
+    const asked: string[] = [];
+    let announced = false;
+    phone.intercept = async (path, body, carryOut) => {
+      const sent = submitted(path, body);
+      if (sent === undefined) return carryOut();
+      asked.push(sent.external ? 'external commit' : sent.groupId === toHex(groupId) ? 'announcement' : 'other');
+      if (sent.groupId === toHex(groupId) && !announced) throw new Error('no answer');
+      return carryOut();
+    };
+    phone.restart();
+    await ben.send(id, 'lost on the phone');
+    await phone.until(() => asked.length >= 3 || undefined);
+    expect(new Set(asked)).toEqual(new Set(['announcement']));
+    announced = true;
+    await phone.messages(id, hasRejoined);
+    expect(asked.lastIndexOf('announcement')).toBeLessThan(asked.indexOf('external commit'));
+  }, 60_000);
+
   it('has its announced join finished by a sibling when it dies before its commit', async () => {
     const { laptop, phone, ben, id } = await annaAndBen();
     const { groupId } = (await stateOf(phone.store)).emulation!;

@@ -1,23 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Secret } from '../../../src/bytes/index.ts';
-import { decodeKeyPackage, lifetimeFrom, secondsOf } from '../../../src/engine/key-package-messages.ts';
+import { decodeKeyPackage, lifetimeFrom } from '../../../src/engine/key-package-messages.ts';
 import { virtualLeafTemplate } from '../../../src/engine/leaf-templates.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, GROUP_SUITE } from '../../../src/engine/protocol.ts';
 import type { EngineState } from '../../../src/engine/state.ts';
-import { Turn } from '../../../src/engine/turn.ts';
-import { allocate, prepareLeaf } from '../../../src/engine/virtual-leaf.ts';
-import {
-  buildKeyPackage,
-  buildKeyPackageLeaf,
-  commit,
-  createGroup,
-  setComponent,
-  type KeyPackage,
-  type LeafTemplate,
-  type Proposal,
-} from '../../../src/mls/index.ts';
+import { buildKeyPackage, setComponent, type KeyPackage, type LeafTemplate, type Proposal } from '../../../src/mls/index.ts';
 import { encodeAccountBinding, signAccountBinding } from '../../../src/virtual-client/index.ts';
-import { committed } from '../../support/engine-forgery.ts';
+import { committed, foundedBy } from '../../support/engine-forgery.ts';
 import { differences, entryFor, playScene, random, stateOf, take, type Incoming, type Scene } from '../../support/engine-snapshot.ts';
 import { EngineWorld } from '../../support/engine-world.ts';
 
@@ -139,28 +128,8 @@ describe('somebody whom the server did not vouch for', () => {
 
 /** A group that ben made with a client of his own, with anna and whomever he likes in it. */
 async function groupOfBen(more: readonly Proposal[]): Promise<{ welcome: Uint8Array; newGroup: Uint8Array }> {
-  const state = ben();
-  const turn = new Turn(state, random, Date.now());
-  const newGroup = random(16);
-  const { template, encryptionKey, own } = prepareLeaf(turn, allocate(turn), GROUP_SUITE);
-  const leaf = await buildKeyPackageLeaf(GROUP_SUITE, template, encryptionKey, lifetimeFrom(Date.now()), state.account!.signer);
-  const { encryptionPrivateKey } = own;
-  const made = createGroup(GROUP_SUITE, { groupId: newGroup, extensions: [], leaf, encryptionPrivateKey, useSafeExporter: false, random });
-  const next = prepareLeaf(turn, allocate(turn), GROUP_SUITE);
-  const { value } = await commit(GROUP_SUITE, made, {
-    signer: state.account!.signer,
-    proposals: [adding(decodeKeyPackage(scene.claimed.keyPackage)), ...more],
-    references: 'none',
-    path: { leaf: next.template, own: next.own },
-    wireFormat: 'private',
-    authenticatedData: new Uint8Array(),
-    guard: () => random(4),
-    welcomeExtensions: [],
-    random,
-    checkLeaf: () => Promise.resolve(),
-    now: secondsOf(Date.now()),
-  });
-  return { welcome: value.welcome!, newGroup };
+  const { groupId: newGroup, welcome } = await foundedBy(ben(), [adding(decodeKeyPackage(scene.claimed.keyPackage)), ...more]);
+  return { welcome, newGroup };
 }
 
 describe('a Welcome', () => {

@@ -1,4 +1,14 @@
-import { createCipheriv, createHash, createHmac, createPrivateKey, createPublicKey, sign, type KeyObject } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  sign,
+  type KeyObject,
+} from 'node:crypto';
 
 /**
  * The protocol once more, from the texts and on Node's own crypto alone, for checking the vectors: it
@@ -48,12 +58,55 @@ export function expandWithLabel(secret: Buffer, label: string, context: Buffer, 
 
 export const deriveSecret = (secret: Buffer, label: string): Buffer => expandWithLabel(secret, label, Buffer.alloc(0), NH);
 
-/** RFC 9180 DeriveKeyPair of DHKEM(X25519, HKDF-SHA256); the public key. */
-export function hpkePublicKey(ikm: Buffer): Buffer {
-  const id = Buffer.concat([ascii('HPKE-v1'), ascii('KEM'), u16(0x0020)]);
-  const prk = extract(Buffer.alloc(0), Buffer.concat([id, ascii('dkp_prk'), ikm]));
-  const privateKey = expand(prk, Buffer.concat([u16(32), id, ascii('sk')]), 32);
-  return publicKey(key('6e', privateKey));
+/** RFC 9180 section 4: LabeledExtract and LabeledExpand. */
+const KEM = Buffer.concat([ascii('KEM'), u16(0x0020)]);
+const HPKE = Buffer.concat([ascii('HPKE'), u16(0x0020), u16(0x0001), u16(0x0001)]);
+const NONE = Buffer.alloc(0);
+function labeledExtract(suite: Buffer, salt: Buffer, label: string, ikm: Buffer): Buffer {
+  return extract(salt, Buffer.concat([ascii('HPKE-v1'), suite, ascii(label), ikm]));
+}
+function labeledExpand(suite: Buffer, prk: Buffer, label: string, info: Buffer, length: number): Buffer {
+  return expand(prk, Buffer.concat([u16(length), ascii('HPKE-v1'), suite, ascii(label), info]), length);
+}
+
+/** RFC 9180 DeriveKeyPair of DHKEM(X25519, HKDF-SHA256). */
+export function hpkePrivateKey(ikm: Buffer): Buffer {
+  return labeledExpand(KEM, labeledExtract(KEM, NONE, 'dkp_prk', ikm), 'sk', NONE, 32);
+}
+
+export const hpkePublicKey = (ikm: Buffer): Buffer => x25519PublicKey(hpkePrivateKey(ikm));
+export const x25519PublicKey = (privateKey: Buffer): Buffer => publicKey(key('6e', privateKey));
+
+/** The context of base mode on the receiver's side: `export`, and `open` for the first message. */
+export function hpkeReceiver(privateKey: Buffer, kemOutput: Buffer, info: Buffer) {
+  const sender = createPublicKey({ key: Buffer.concat([bytes('302a300506032b656e032100'), kemOutput]), format: 'der', type: 'spki' });
+  const shared = diffieHellman({ privateKey: key('6e', privateKey), publicKey: sender });
+  const kemContext = Buffer.concat([kemOutput, x25519PublicKey(privateKey)]);
+  const secret = labeledExpand(KEM, labeledExtract(KEM, NONE, 'eae_prk', shared), 'shared_secret', kemContext, 32);
+  const hashes = [labeledExtract(HPKE, NONE, 'psk_id_hash', NONE), labeledExtract(HPKE, NONE, 'info_hash', info)];
+  const context = Buffer.concat([u8(0), ...hashes]);
+  const prk = labeledExtract(HPKE, secret, 'secret', NONE);
+  const derive = (label: string, length: number): Buffer => labeledExpand(HPKE, prk, label, context, length);
+  return {
+    export: (exporterContext: Buffer, length: number) => labeledExpand(HPKE, derive('exp', 32), 'sec', exporterContext, length),
+    open: (ciphertext: Buffer) => {
+      const decipher = createDecipheriv('aes-128-gcm', derive('key', 16), derive('base_nonce', 12));
+      decipher.setAuthTag(ciphertext.subarray(-16));
+      return Buffer.concat([decipher.update(ciphertext.subarray(0, -16)), decipher.final()]);
+    },
+  };
+}
+
+/** RFC 9420 section 5.1.3 */
+export function decryptWithLabel(privateKey: Buffer, label: string, context: Buffer, kemOutput: Buffer, ciphertext: Buffer): Buffer {
+  return hpkeReceiver(privateKey, kemOutput, Buffer.concat([v(ascii(`MLS 1.0 ${label}`)), v(context)])).open(ciphertext);
+}
+
+export const mac = (macKey: Buffer, data: Buffer): Buffer => createHmac('sha256', macKey).update(data).digest();
+
+/** RFC 9420 section 5.1.2, for a label that is itself a struct. */
+export function signWithLabel(seed: Buffer, label: Buffer, content: Buffer): Buffer {
+  return ed25519Sign(seed, Buffer.concat([v(Buffer.concat([ascii('MLS 1.0 '), label])), v(content)]));
 }
 
 /** RFC 8410: 1.3.101.110 is X25519, 1.3.101.112 Ed25519. */
