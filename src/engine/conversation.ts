@@ -16,6 +16,7 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
     pastLeaves: [],
     endedEpochs: [],
     operations: [],
+    updates: [],
     queue: [],
     claim: undefined,
     pending: undefined,

@@ -42,6 +42,7 @@ import {
   type SigningKey,
 } from './state.ts';
 import type { Turn } from './turn.ts';
+import { pendingOperations, sortPending } from './update-proposals.ts';
 
 /** State transfer to a device that is being linked (draft sections 4.1 and 5.4, reading section 10). */
 
@@ -169,7 +170,7 @@ function exportGroup(conversation: Conversation, group: GroupState): WholeGroup 
     logPosition: BigInt(conversation.position),
     groupState: encodeRecord(transfer),
     leaf: conversation.leaf,
-    pendingOperations: conversation.operations,
+    pendingOperations: pendingOperations(conversation),
   };
 }
 
@@ -285,7 +286,7 @@ function importGroup(turn: Turn, state: WholeGroup): void {
       groupEpoch,
       guardKey: decodeGuardKey(EMULATION_PROTOCOL, guardKey),
     })),
-    operations: state.pendingOperations,
+    ...sortPending(group, state.pendingOperations, turn.now),
   });
   turn.lines.push({
     conversationId: id,

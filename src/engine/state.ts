@@ -205,7 +205,10 @@ export type WorkItem =
       /** It was given to the server before, encrypted otherwise, and the answer never came: that one may be in the log yet. */
       readonly unanswered?: true;
     }
-  | { readonly kind: 'renew'; readonly messageId: MessageId };
+  /** The leaf is renewed by a commit of our own. */
+  | { readonly kind: 'renew'; readonly messageId: MessageId }
+  /** It is renewed at leisure (see leaf-renewal.ts). */
+  | { readonly kind: 'update'; readonly messageId: MessageId };
 
 export interface PendingSubmission {
   readonly item: WorkItem;
@@ -229,6 +232,15 @@ export interface EndedEpoch {
   readonly endedAt: number;
 }
 
+/** An Update of our own leaf, by any device of the account, in the log of the group's present epoch: any other member may commit it. */
+export interface PendingUpdate {
+  readonly operation: Operation;
+  /** HPKE public key of the leaf that it brings. */
+  readonly encryptionKey: Uint8Array;
+  /** ms by the server's clock: when it was accepted; on a device that was linked later, when it was linked. */
+  readonly at: number;
+}
+
 export interface Conversation {
   readonly groupId: Uint8Array;
   readonly title: string;
@@ -248,6 +260,8 @@ export interface Conversation {
   readonly endedEpochs: readonly EndedEpoch[];
   /** Own operations that were sent and have not come back (reading section 4, Retention). */
   readonly operations: readonly Operation[];
+  /** In order of arrival; over with the group's epoch. */
+  readonly updates: readonly PendingUpdate[];
   readonly queue: readonly WorkItem[];
   /** Claimed KeyPackages of the add at the queue's head. */
   readonly claim: { readonly claimId: Uint8Array; readonly keyPackages: readonly ClaimedForAdd[] | undefined } | undefined;
