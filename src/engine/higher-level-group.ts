@@ -18,7 +18,7 @@ import {
 import { deriveGroupCreationSecret, type GuardKey, type Operation } from '../virtual-client/index.ts';
 import { ownKeyVersion } from './account-keys.ts';
 import { CONVERSATION_COMPONENT, decodeText, openTitle, readConversationProfile } from './content.ts';
-import { accountsOf, newConversation } from './conversation.ts';
+import { accountsOf, newConversation, pendingOperations } from './conversation.ts';
 import { keyPackageKeys } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
 import { externalInitOf, finishJoin, joinOperations } from './external-join.ts';
@@ -30,7 +30,7 @@ import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
 import { dropMootRenewals, finishItem, isOurs, requeueDead, unsentTexts } from './sending.ts';
 import type { Conversation, StoredMessage } from './state.ts';
 import type { Turn } from './turn.ts';
-import { committedUpdate, followProposal, ownUpdateKeys, pendingOperations } from './update-proposals.ts';
+import { committedUpdate, followProposal, ownUpdateKeys } from './update-proposals.ts';
 import { attribute, becomeActive, currentGuardKey, followOwnLeaf, pathSecrets, type Attribution } from './virtual-leaf.ts';
 
 /** One entry of a conversation's log, whoever of the account or of the others sent it. */

@@ -21,7 +21,7 @@ import { ownKeyVersion, signingKeysOf } from './account-keys.ts';
 import { enterEmulationEpoch } from './emulation-epochs.ts';
 import { prepareCommit } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
-import { accountsOf, newConversation } from './conversation.ts';
+import { accountsOf, newConversation, pendingOperations } from './conversation.ts';
 import { hasAnnouncedJoins } from './external-join.ts';
 import { decodeKeyPackage } from './key-package-messages.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
@@ -42,7 +42,7 @@ import {
   type SigningKey,
 } from './state.ts';
 import type { Turn } from './turn.ts';
-import { pendingOperations, sortPending } from './update-proposals.ts';
+import { sortPending } from './update-proposals.ts';
 
 /** State transfer to a device that is being linked (draft sections 4.1 and 5.4, reading section 10). */
 

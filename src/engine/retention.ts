@@ -1,8 +1,8 @@
 import { toHex } from '../bytes/index.ts';
 import { epochSecrets, forgettableEpochs } from '../virtual-client/index.ts';
+import { pendingOperations } from './conversation.ts';
 import { EngineError } from './errors.ts';
 import type { Turn } from './turn.ts';
-import { pendingOperations } from './update-proposals.ts';
 
 /**
  * Reading section 4, Retention: an emulation epoch goes when it is not current and nothing names it.

@@ -113,11 +113,6 @@ function pendingUpdateOf({ updates }: Conversation, leaf: LeafNode): PendingUpda
   return updates.find(({ encryptionKey }) => equal(encryptionKey, leaf.hpkePublicKey));
 }
 
-/** Everything whose secret is kept until the log, or the epoch's end, decides on it. */
-export function pendingOperations({ operations, updates }: Conversation): Operation[] {
-  return [...operations, ...updates.map(({ operation }) => operation)];
-}
-
 /**
  * A newcomer's: of the operations that it was given, those whose Update is among the group's proposals already.
  * The others may still come in. @param at The newcomer counts its patience from here, ms.
