@@ -1,24 +1,40 @@
 import { toHex } from '../bytes/index.ts';
 import type { GroupState } from '../mls/index.ts';
-import { needsRenewal } from './removal-state.ts';
-import type { AccountState, Conversation, EmulationState, WorkItem } from './state.ts';
+import { mustGo } from './removal-state.ts';
+import type { AccountState, Conversation, EmulationState, PendingUpdate, WorkItem } from './state.ts';
 import type { Turn } from './turn.ts';
 
 /**
- * How the virtual client's leaf in a conversation is renewed when nothing presses (draft section 5.3): by an
- * Update proposal, which costs one short message, and which whoever sends next commits along with what is
- * theirs. What presses (a removal, a newcomer that cannot send yet) does not come here: it is a path at once.
+ * How the virtual client's leaf in a conversation is renewed when nobody waits for it (draft section 5.3), as in
+ * the weekly renewal: by an Update proposal, which costs one short message, and which whoever sends next commits
+ * along with what is theirs. What presses does not come here and is a path at once: a removal, a newcomer that
+ * cannot send yet, a person's wish for new keys.
  */
 
 /**
  * How long the device that proposed an Update waits for somebody to commit it before it commits a path itself.
  * Long enough that in a conversation where people are writing nobody commits for this alone; short beside the
- * days between two regular renewals. ms
+ * week between two regular renewals. ms
  */
 export const UPDATE_PATIENCE = 60 * 60 * 1000;
 
 /** The same for its siblings, which come in only if that device has gone. ms */
 const PATIENCE_OF_SIBLINGS = 2 * UPDATE_PATIENCE;
+
+/** Whether the renewal that the conversation is due may begin with an Update; one that waits already has had its time. */
+export function isLeisurely(account: AccountState, emulation: EmulationState, conversation: Conversation): boolean {
+  return emulation.renewal.leisurely && conversation.updates.length === 0 && !mustGo(account, emulation, conversation);
+}
+
+/** Whether an Update is in the log that does what the newest renewal asks for. */
+export function isProposed(account: AccountState, emulation: EmulationState, conversation: Conversation): boolean {
+  return !mustGo(account, emulation, conversation) && conversation.updates.some((update) => isRecent(emulation, update));
+}
+
+function isRecent({ epochs, renewal }: EmulationState, { operation }: PendingUpdate): boolean {
+  const epoch = epochs.get(toHex(operation.epochId));
+  return epoch !== undefined && epoch.epoch >= renewal.epoch;
+}
 
 /** Renews the leaf of a conversation at leisure; asking again before it is done changes nothing. */
 export function queueLeafUpdate(turn: Turn, conversationId: string): void {
@@ -37,8 +53,7 @@ export function isRenewal({ kind }: WorkItem): boolean {
 /**
  * What an `update` item becomes when its turn comes. A path where nobody else could commit an Update, where
  * the leaf must not stay, where the server takes nothing but a commit (reading section 15), and where others'
- * proposals wait for one: then one commit does for all. Nothing while an own Update of the newest emulation
- * epoch waits already.
+ * proposals wait for one: then one commit does for all. Nothing while an own Update waits that does it.
  */
 export function howToRenew(
   account: AccountState,
@@ -46,15 +61,10 @@ export function howToRenew(
   conversation: Conversation,
   group: GroupState,
 ): 'update' | 'path' | 'nothing' {
-  const { members, refusedCommit, updates } = conversation;
-  if (members.length === 1 || refusedCommit !== undefined || needsRenewal(account, emulation, conversation)) return 'path';
-  if (updates.some(({ operation }) => toHex(operation.epochId) === emulation.currentEpochId)) return 'nothing';
+  const { members, refusedCommit } = conversation;
+  if (members.length === 1 || refusedCommit !== undefined || mustGo(account, emulation, conversation)) return 'path';
+  if (isProposed(account, emulation, conversation)) return 'nothing';
   return group.proposals.length > 0 ? 'path' : 'update';
-}
-
-/** Whether the leaf is as new as it can be, so that whatever would only have renewed it is done. */
-export function isRenewed(account: AccountState, { currentEpochId }: EmulationState, { leaf, keyVersion }: Conversation): boolean {
-  return leaf !== undefined && toHex(leaf.epochId) === currentEpochId && keyVersion === account.keyVersion;
 }
 
 /** When the device at `ownEmulatorLeaf` stops waiting for a commit of the pending Updates; undefined when there are none. ms */

@@ -245,7 +245,7 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
       epochs: new Map([...told.pastEmulationEpochs.map((past) => [toHex(past.epochId), past] as const), [epochId, epoch]]),
       // It rises when the sequence comes to the commit that added this device: what was accepted before counts.
       floor: { epoch: application.floorEpoch, by: -1, othersFrom: turn.now },
-      renewal: { epoch: application.renewalEpoch, by: -1, othersFrom: turn.now, at: turn.now },
+      renewal: { epoch: application.renewalEpoch, by: -1, othersFrom: turn.now, at: turn.now, leisurely: false },
       renewalAsked: false,
       ownPath: { at: turn.now, carriedAt: turn.now },
       deviceNames: new Map(application.deviceNames).set(toHex(device.emulatorSignatureKey), device.deviceName),

@@ -15,11 +15,11 @@ import { CONVERSATION_COMPONENT, encodeConversationProfile, encodeText, paddingF
 import { EngineError, isNamed } from './errors.ts';
 import { decodeKeyPackage, isFresh, lifetimeFrom, secondsOf } from './key-package-messages.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
-import { howToRenew, isRenewal, isRenewed } from './leaf-renewal.ts';
+import { howToRenew, isRenewal } from './leaf-renewal.ts';
 import { components, conversationExtensions } from './leaf-templates.ts';
 import type { CommitRouting, DeliveryAnswer, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
-import { isUnsafe } from './removal-state.ts';
+import { isUnsafe, needsRenewal } from './removal-state.ts';
 import type { ClaimedForAdd, Conversation, Hold, PendingSubmission, WorkItem } from './state.ts';
 import { fence, retain, submissionOf } from './submission.ts';
 import type { Turn } from './turn.ts';
@@ -370,7 +370,7 @@ export function requeueDead(turn: Turn, id: string, entry: SequenceEntry): void 
 /** A commit has given us a new leaf: what would only have renewed it is done. */
 export function dropMootRenewals(turn: Turn, id: string): void {
   const conversation = turn.conversation(id);
-  if (!isRenewed(turn.account(), turn.emulation(), conversation)) return;
+  if (needsRenewal(turn.account(), turn.emulation(), conversation)) return;
   if (conversation.queue.some(isRenewal)) turn.updateConversation(id, { queue: conversation.queue.filter((item) => !isRenewal(item)) });
 }
 

@@ -93,6 +93,8 @@ export interface Floor {
 export interface Renewal extends Floor {
   /** ms by this device's clock: when it came to that commit. */
   readonly at: number;
+  /** This device began it, and nobody waits for it: Updates will do. */
+  readonly leisurely: boolean;
 }
 
 /** When this device last took fresh keys of its own in the emulation group, and which of these times the newest renewal carried on. ms */
@@ -237,7 +239,7 @@ export interface PendingUpdate {
   readonly operation: Operation;
   /** HPKE public key of the leaf that it brings. */
   readonly encryptionKey: Uint8Array;
-  /** ms by the server's clock: when it was accepted; on a device that was linked later, when it was linked. */
+  /** ms by this device's clock: when it came to the Update, or was linked. */
   readonly at: number;
 }
 

@@ -3,7 +3,7 @@ import { accountRequest } from './account.ts';
 import { needsKeyPackages } from './emulation-group.ts';
 import { joinToAnnounce, joinTodos } from './external-join.ts';
 import type { EngineCall, Preparation } from './input.ts';
-import { pathDueAt } from './leaf-renewal.ts';
+import { isProposed, isRenewal, pathDueAt } from './leaf-renewal.ts';
 import { isOver, mailboxOf } from './linking.ts';
 import { canAddDevice } from './onboarding.ts';
 import { pastEpochsUntil } from './past-epochs.ts';
@@ -198,8 +198,8 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   return [{ lane, ...backgroundIf(item), do: 'prepare', what: { kind: 'message', conversationId: id } }];
 }
 
-function backgroundIf({ kind }: WorkItem): { background?: true } {
-  return kind === 'renew' ? { background: true } : {};
+function backgroundIf(item: WorkItem): { background?: true } {
+  return isRenewal(item) ? { background: true } : {};
 }
 
 function hasText(conversation: Conversation): boolean {
@@ -219,5 +219,4 @@ function renewalTodos({ account }: EngineState, emulation: EmulationState, id: s
   if (from === undefined) return [];
   if (now < from) return [{ lane, do: 'wait', until: from }];
   return [{ lane, do: 'prepare', background: true, what: { kind: 'renewal', conversationId: id } }];
-}
 }

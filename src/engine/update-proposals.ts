@@ -74,7 +74,7 @@ export async function followProposal(turn: Turn, entry: SequenceEntry, opened: O
   if (updates.length >= MAX_PENDING_UPDATES) return;
   const { leafNode } = proposal.update;
   try {
-    await turn.attempt(() => Promise.resolve(takeUpdate(turn, id, leafNode, entry.acceptedAt)));
+    await turn.attempt(() => Promise.resolve(takeUpdate(turn, id, leafNode)));
   } catch (error) {
     if (!isNamed(error)) throw error;
     turn.refused.push({ sequence: entry.sequence, code: error.code });
@@ -82,13 +82,13 @@ export async function followProposal(turn: Turn, entry: SequenceEntry, opened: O
   }
 }
 
-function takeUpdate(turn: Turn, id: string, leaf: LeafNode, at: number): void {
+function takeUpdate(turn: Turn, id: string, leaf: LeafNode): void {
   const { leaf: active, operations, updates } = turn.conversation(id);
   const { operation, own } = followOwnLeaf(turn, leaf, GROUP_SUITE, { active, operations });
   turn.spend(pathSecrets(own));
   turn.updateConversation(id, {
     operations: operations.filter((sent) => sent !== operation),
-    updates: [...updates, { operation, encryptionKey: leaf.hpkePublicKey, at }],
+    updates: [...updates, { operation, encryptionKey: leaf.hpkePublicKey, at: turn.now }],
   });
 }
 
@@ -115,7 +115,7 @@ function pendingUpdateOf({ updates }: Conversation, leaf: LeafNode): PendingUpda
 
 /**
  * A newcomer's: of the operations that it was given, those whose Update is among the group's proposals already.
- * The others may still come in. @param at The newcomer counts its patience from here, ms.
+ * The others may still come in. @param at ms; the newcomer's patience begins here
  */
 export function sortPending(group: GroupState, pending: readonly Operation[], at: number): Pick<Conversation, 'operations' | 'updates'> {
   const proposed = new Set(

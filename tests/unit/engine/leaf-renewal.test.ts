@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toHex } from '../../../src/bytes/index.ts';
-import { howToRenew, isRenewed, pathDueAt, queueLeafUpdate, UPDATE_PATIENCE } from '../../../src/engine/leaf-renewal.ts';
-import type { Conversation, EngineState, PendingUpdate } from '../../../src/engine/state.ts';
+import { howToRenew, isLeisurely, isProposed, pathDueAt, queueLeafUpdate, UPDATE_PATIENCE } from '../../../src/engine/leaf-renewal.ts';
+import type { Conversation, EmulationState, EngineState, PendingUpdate } from '../../../src/engine/state.ts';
 import type { Proposal } from '../../../src/mls/index.ts';
 import { Turn } from '../../../src/engine/turn.ts';
 import { allocate } from '../../../src/engine/virtual-leaf.ts';
@@ -30,6 +30,12 @@ function pending(at: number, of = state): PendingUpdate {
   return { operation: allocate(new Turn(of, random, Date.now())), encryptionKey: random(32), at };
 }
 
+/** A regular renewal by this device that asks for leaves of this emulation epoch. */
+const renewing = (epoch: bigint): EmulationState => ({
+  ...state.emulation!,
+  renewal: { ...state.emulation!.renewal, epoch, by: state.emulation!.group.ownLeaf, leisurely: true },
+});
+
 const queued = (turn: Turn): string[] => turn.conversation(scene.id).queue.map(({ kind }) => kind);
 
 describe('a leaf that is to be renewed at leisure', () => {
@@ -41,8 +47,7 @@ describe('a leaf that is to be renewed at leisure', () => {
     expect(ask({ members: conversation.members.slice(0, 1) })).toBe('path');
     expect(ask({ refusedCommit: 3 })).toBe('path');
     expect(ask({ keyVersion: 0 })).toBe('path');
-    const { emulation } = state;
-    const below = { ...emulation!, floor: { ...emulation!.floor, epoch: emulation!.group.context.epoch + 1n } };
+    const below = { ...state.emulation!, floor: { ...state.emulation!.floor, epoch: state.emulation!.group.context.epoch + 1n } };
     expect(ask({}, { ...state, emulation: below })).toBe('path');
     const turn = new Turn(stateOf(scene.ben), random, Date.now());
     queueLeafUpdate(turn, scene.id);
@@ -52,18 +57,18 @@ describe('a leaf that is to be renewed at leisure', () => {
     expect(ask({}, seen)).toBe('path');
   });
 
-  it('gets nothing more while an Update of the newest emulation epoch waits, and a path while only an older one does', async () => {
-    const update = pending(0);
-    expect(ask({ updates: [update] })).toBe('nothing');
-    const made = await taken({ ...stateOf(scene.laptop), stock: 0 }, { type: 'prepare', what: { kind: 'key-packages' } });
-    const { kind, epoch, message, messageId } = made.emulation!.pending!.submission;
-    const later = await taken(made, entryFor(made, made.emulation!.groupId, { kind, epoch, message, messageId }));
+  it('gets nothing more while an Update waits that does it, and a path while only one from before the renewal does', () => {
+    const updates = [pending(0)];
+    expect(ask({ updates })).toBe('nothing');
+    const emulation = renewing(state.emulation!.group.context.epoch + 1n);
+    expect(isProposed(state.account!, state.emulation!, { ...conversation, updates })).toBe(true);
+    expect(isProposed(state.account!, emulation, { ...conversation, updates })).toBe(false);
     // In the log it is among the group's proposals too.
-    const sender = { senderType: 'member', leafIndex: later.groups.get(scene.id)!.ownLeaf } as const;
+    const own = state.groups.get(scene.id)!;
+    const sender = { senderType: 'member', leafIndex: own.ownLeaf } as const;
     const proposal: Proposal = { proposalType: 'remove', remove: { removed: 1 } };
-    const group = { ...later.groups.get(scene.id)!, proposals: [{ reference: random(32), proposal, sender }] };
-    expect(ask({ updates: [update] }, { ...later, groups: new Map([[scene.id, group]]) })).toBe('path');
-    expect(ask({ updates: [pending(0, later)] }, later)).toBe('nothing');
+    const group = { ...own, proposals: [{ reference: random(32), proposal, sender }] };
+    expect(ask({ updates }, { ...state, emulation, groups: new Map([[scene.id, group]]) })).toBe('path');
   });
 
   it('is asked for once, and not where the device is not in the group', () => {
@@ -78,12 +83,14 @@ describe('a leaf that is to be renewed at leisure', () => {
     }
   });
 
-  it('is new when it is of the newest emulation epoch and names the newest key', () => {
-    const renewed = { ...conversation, leaf: { ...conversation.leaf!, epochId: pending(0).operation.epochId } };
-    expect(isRenewed(state.account!, state.emulation!, renewed)).toBe(true);
-    expect(isRenewed(state.account!, state.emulation!, { ...renewed, keyVersion: 0 })).toBe(false);
-    const turned = renewed.leaf.epochId.map((byte) => byte ^ 1) as typeof renewed.leaf.epochId;
-    expect(isRenewed(state.account!, state.emulation!, { ...renewed, leaf: { ...renewed.leaf, epochId: turned } })).toBe(false);
+  it('is one of a renewal that this device began without anybody waiting, and it is not below the floor', () => {
+    const { account } = state;
+    const leisurely = renewing(1n);
+    expect(isLeisurely(account!, leisurely, conversation)).toBe(true);
+    expect(isLeisurely(account!, { ...leisurely, renewal: { ...leisurely.renewal, leisurely: false } }, conversation)).toBe(false);
+    expect(isLeisurely(account!, { ...leisurely, floor: { ...leisurely.floor, epoch: 1n << 32n } }, conversation)).toBe(false);
+    expect(isLeisurely({ ...account!, keyVersion: 2 }, leisurely, conversation)).toBe(false);
+    expect(isLeisurely(account!, leisurely, { ...conversation, updates: [pending(0)] })).toBe(false);
   });
 });
 
