@@ -128,8 +128,8 @@ function fitsEmulationGroup({ kind, message, generation, fence, commit }: Submis
 function fitsHigherLevelGroup({ kind, message, generation, fence, commit }: Submission): boolean {
   const isPrivate = readHeader(message).form === 'private';
   if (isPrivate !== (generation !== undefined)) return false;
-  const needsFence = kind === 'commit' || kind === 'creation';
-  if ((needsFence && fence === undefined) || (kind === 'application' && fence !== undefined)) return false;
+  // An Update cannot be told from another proposal, so that all of them state it.
+  if ((kind === 'application') !== (fence === undefined)) return false;
   if (commit === undefined) return true;
   if (commit.announces.length > 0 || commit.newDevice !== undefined) return false;
   // An external commit moves its account's own leaf and nobody else's.

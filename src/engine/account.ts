@@ -70,7 +70,7 @@ export async function createAccount(turn: Turn, username: string, deviceName: st
       currentEpochId: epochId,
       epochs: new Map([[epochId, epoch]]),
       floor: { epoch: 0n, by: group.ownLeaf, othersFrom: turn.now },
-      renewal: { epoch: 0n, by: group.ownLeaf, othersFrom: turn.now, at: turn.now },
+      renewal: { epoch: 0n, by: group.ownLeaf, othersFrom: turn.now, at: turn.now, leisurely: false },
       renewalAsked: false,
       ownPath: { at: turn.now, carriedAt: turn.now },
       deviceNames: new Map([[toHex(device.emulatorSignatureKey), deviceName]]),

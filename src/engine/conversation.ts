@@ -1,4 +1,5 @@
 import { memberLeaves, type GroupState } from '../mls/index.ts';
+import type { Operation } from '../virtual-client/index.ts';
 import { accountOf } from './leaf-check.ts';
 import type { Conversation } from './state.ts';
 
@@ -16,6 +17,7 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
     pastLeaves: [],
     endedEpochs: [],
     operations: [],
+    updates: [],
     queue: [],
     claim: undefined,
     pending: undefined,
@@ -34,4 +36,9 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
 /** Accounts in the group, in leaf order. */
 export function accountsOf(group: GroupState): Uint8Array[] {
   return memberLeaves(group).map(({ leaf }) => accountOf(leaf));
+}
+
+/** Everything whose secret is kept until the log, or the epoch's end, decides on it. */
+export function pendingOperations({ operations, updates }: Conversation): Operation[] {
+  return [...operations, ...updates.map(({ operation }) => operation)];
 }

@@ -2,6 +2,7 @@ import { equal, toHex, utf8 } from '../bytes/index.ts';
 import type { Command, CommandProblem } from './command.ts';
 import { MAX_TEXT, MAX_TITLE } from './content.ts';
 import { newConversation } from './conversation.ts';
+import { isLeisurely, queueLeafUpdate } from './leaf-renewal.ts';
 import { fail, nextItem, pausedFrom, pendingItems } from './sending.ts';
 import type { DeliveryAnswer } from './ports.ts';
 import type { Conversation, WorkItem } from './state.ts';
@@ -144,7 +145,8 @@ export function onClaimAnswer(turn: Turn, conversationId: string, claimId: Uint8
 }
 
 export function prepareRenewal(turn: Turn, conversationId: string): void {
-  enqueue(turn, conversationId, { kind: 'renew', messageId: turn.random(16) });
+  if (isLeisurely(turn.account(), turn.emulation(), turn.conversation(conversationId))) queueLeafUpdate(turn, conversationId);
+  else enqueue(turn, conversationId, { kind: 'renew', messageId: turn.random(16) });
 }
 
 function enqueue(turn: Turn, conversationId: string, item: WorkItem): void {

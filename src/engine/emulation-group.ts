@@ -229,7 +229,7 @@ export async function followEmulationEntry(turn: Turn, entry: SequenceEntry): Pr
     // The commit by which this device came in: its Welcome brought what follows from it.
     const floor = { epoch: group.context.epoch, by: -1, othersFrom: turn.now };
     turn.updateEmulation({ position: entry.position, floor });
-    beginRenewal(turn, floor);
+    beginRenewal(turn, floor, false);
     return;
   }
   if (entry.kind === 'begin-removal' || entry.kind === 'account-key') {
@@ -301,7 +301,7 @@ async function followCommit(
   if (action === undefined) {
     const floor = { epoch: epoch.epoch, by: emulatorLeaf, othersFrom: othersFrom(turn) };
     if (effects.added.length > 0 || effects.removed.length > 0) turn.updateEmulation({ floor });
-    beginRenewal(turn, floor);
+    beginRenewal(turn, floor, own?.purpose === 'renew' && !turn.emulation().renewalAsked);
   }
   if (effects.removed.length > 0) {
     afterRemove(

@@ -15,6 +15,7 @@ export type EngineErrorCode =
   | 'stale-emulation-epoch' // an own leaf from an epoch older than the active leaf's, or below the floor
   | 'unknown-emulation-epoch'
   | 'leaf-keys-mismatch' // derived keys are not those sent
+  | 'update-not-followed' // a commit takes an Update of our own leaf that this device could not follow
   | 'bad-action'
   | 'unknown-key-package'
   | 'group-exists'

@@ -74,6 +74,7 @@ const LOST: ReadonlySet<string> = new Set([
   'stale-emulation-epoch',
   'unknown-emulation-epoch',
   'leaf-keys-mismatch',
+  'update-not-followed',
   'derivation-info-not-ours',
   'derivation-info-malformed',
   'leaf-punctured',

@@ -4,7 +4,6 @@ import {
   getComponent,
   joinByWelcome,
   joinFromEpochZero,
-  keepProposal,
   leafAt,
   MlsError,
   open,
@@ -19,7 +18,7 @@ import {
 import { deriveGroupCreationSecret, type GuardKey, type Operation } from '../virtual-client/index.ts';
 import { ownKeyVersion } from './account-keys.ts';
 import { CONVERSATION_COMPONENT, decodeText, openTitle, readConversationProfile } from './content.ts';
-import { accountsOf, newConversation } from './conversation.ts';
+import { accountsOf, newConversation, pendingOperations } from './conversation.ts';
 import { keyPackageKeys } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
 import { externalInitOf, finishJoin, joinOperations } from './external-join.ts';
@@ -28,9 +27,10 @@ import { secondsOf } from './key-package-messages.ts';
 import { endedEpochs, wipeDroppedLeaves } from './past-epochs.ts';
 import type { SequenceEntry } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
-import { finishItem, isOurs, requeueDead, unsentTexts } from './sending.ts';
+import { dropMootRenewals, finishItem, isOurs, requeueDead, unsentTexts } from './sending.ts';
 import type { Conversation, StoredMessage } from './state.ts';
 import type { Turn } from './turn.ts';
+import { committedUpdate, followProposal, ownUpdateKeys } from './update-proposals.ts';
 import { attribute, becomeActive, currentGuardKey, followOwnLeaf, pathSecrets, type Attribution } from './virtual-leaf.ts';
 
 /** One entry of a conversation's log, whoever of the account or of the others sent it. */
@@ -108,6 +108,7 @@ export function enter(turn: Turn, entry: SequenceEntry, group: GroupState, opera
     pastLeaves: [],
     endedEpochs: [],
     operations: base.operations.filter((kept) => !sameOperation(kept, operation)),
+    updates: [],
     hold: undefined,
   });
   finishItem(turn, id, entry);
@@ -130,13 +131,7 @@ async function followMessage(turn: Turn, entry: SequenceEntry): Promise<void> {
       followApplication(turn, entry, opened.value, from);
       break;
     case 'proposal':
-      turn.setGroup(
-        id,
-        await keepProposal(GROUP_SUITE, turn.group(id), opened.value, {
-          checkLeaf: virtualLeafCheck(turn.account().authenticationKey),
-          now: secondsOf(entry.acceptedAt),
-        }),
-      );
+      await followProposal(turn, entry, opened.value);
       break;
     case 'commit':
       await followCommit(turn, entry, opened.value, from);
@@ -198,6 +193,7 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
   const applied = await applyCommit(GROUP_SUITE, previous, opened, {
     ...(followed && { ownPath: followed.own }),
     ...(externalInit && { externalInit: externalInit.pair }),
+    ownUpdates: ownUpdateKeys(turn, before),
     checkLeaf,
     now: secondsOf(entry.acceptedAt),
   }).catch((error: unknown) => {
@@ -205,6 +201,7 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
     if (followed !== undefined && error instanceof MlsError && error.code === 'path-key-mismatch') {
       throw new EngineError('leaf-keys-mismatch');
     }
+    if (error instanceof MlsError && error.code === 'own-secrets-missing') throw new EngineError('update-not-followed');
     throw error;
   });
   turn.spend(applied.spent);
@@ -219,6 +216,7 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
     return;
   }
   const group = applied.next;
+  const operation = followed?.operation ?? committedUpdate(before, previous.ownLeaf, effects);
   const membersChanged = effects.added.length + effects.removed.length > 0;
   turn.setGroup(id, group);
   const guardKey = currentGuardKey(turn, before);
@@ -226,25 +224,27 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
   const endings = endedEpochs(before, previous, group, entry.acceptedAt);
   const kept = new Set(endings.map(({ groupEpoch }) => groupEpoch));
   const pastLeaves = [...ended, ...before.pastLeaves];
-  const leafNow = followed === undefined ? before.leaf : becomeActive(turn, followed.operation, GROUP_SUITE);
+  const leafNow = operation === undefined ? before.leaf : becomeActive(turn, operation, GROUP_SUITE);
   const next = turn.updateConversation(id, {
     members: membersChanged ? accountsOf(group) : before.members,
     refusedCommit: undefined,
     leaf: leafNow,
-    ...(followed && { keyVersion: ownKeyVersion(group), sentByLeaf: 0 }),
+    ...(operation && { keyVersion: ownKeyVersion(group), sentByLeaf: 0 }),
     pastLeaves: pastLeaves.filter(({ groupEpoch }) => kept.has(groupEpoch)),
     endedEpochs: endings,
     operations: [],
+    updates: [],
   });
   // Whatever else was made in the epoch that has ended is dead.
   turn.spend(
-    before.operations
-      .filter((kept) => followed === undefined || !sameOperation(kept, followed.operation))
+    pendingOperations(before)
+      .filter((kept) => operation === undefined || !sameOperation(kept, operation))
       .map(({ operationSecret }) => operationSecret),
   );
   wipeDroppedLeaves(turn, before, next);
   if (effects.ownLeafMoved) finishJoin(turn, id);
   requeueDead(turn, id, entry);
+  if (operation !== undefined) dropMootRenewals(turn, id);
   recordEffects(turn, entry, effects, from);
 }
 
@@ -265,13 +265,14 @@ export function leave(turn: Turn, id: string, state: 'left' | 'out-of-step'): vo
   const before = turn.conversation(id);
   const group = turn.group(id);
   turn.spend(secretsOfGroup(group));
-  turn.spend(before.operations.map(({ operationSecret }) => operationSecret));
+  turn.spend(pendingOperations(before).map(({ operationSecret }) => operationSecret));
   const after = turn.updateConversation(id, {
     state,
     leaf: undefined,
     pastLeaves: [],
     endedEpochs: [],
     operations: [],
+    updates: [],
     claim: undefined,
     hold: undefined,
     ...(state === 'left' && { queue: unsentTexts(before), pending: undefined, awaitingEcho: [] }),

@@ -21,7 +21,7 @@ import { ownKeyVersion, signingKeysOf } from './account-keys.ts';
 import { enterEmulationEpoch } from './emulation-epochs.ts';
 import { prepareCommit } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
-import { accountsOf, newConversation } from './conversation.ts';
+import { accountsOf, newConversation, pendingOperations } from './conversation.ts';
 import { hasAnnouncedJoins } from './external-join.ts';
 import { decodeKeyPackage } from './key-package-messages.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
@@ -42,6 +42,7 @@ import {
   type SigningKey,
 } from './state.ts';
 import type { Turn } from './turn.ts';
+import { sortPending } from './update-proposals.ts';
 
 /** State transfer to a device that is being linked (draft sections 4.1 and 5.4, reading section 10). */
 
@@ -169,7 +170,7 @@ function exportGroup(conversation: Conversation, group: GroupState): WholeGroup 
     logPosition: BigInt(conversation.position),
     groupState: encodeRecord(transfer),
     leaf: conversation.leaf,
-    pendingOperations: conversation.operations,
+    pendingOperations: pendingOperations(conversation),
   };
 }
 
@@ -244,7 +245,7 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
       epochs: new Map([...told.pastEmulationEpochs.map((past) => [toHex(past.epochId), past] as const), [epochId, epoch]]),
       // It rises when the sequence comes to the commit that added this device: what was accepted before counts.
       floor: { epoch: application.floorEpoch, by: -1, othersFrom: turn.now },
-      renewal: { epoch: application.renewalEpoch, by: -1, othersFrom: turn.now, at: turn.now },
+      renewal: { epoch: application.renewalEpoch, by: -1, othersFrom: turn.now, at: turn.now, leisurely: false },
       renewalAsked: false,
       ownPath: { at: turn.now, carriedAt: turn.now },
       deviceNames: new Map(application.deviceNames).set(toHex(device.emulatorSignatureKey), device.deviceName),
@@ -285,7 +286,7 @@ function importGroup(turn: Turn, state: WholeGroup): void {
       groupEpoch,
       guardKey: decodeGuardKey(EMULATION_PROTOCOL, guardKey),
     })),
-    operations: state.pendingOperations,
+    ...sortPending(group, state.pendingOperations, turn.now),
   });
   turn.lines.push({
     conversationId: id,

@@ -26,6 +26,12 @@ export function needsRenewal(account: AccountState, emulation: EmulationState, c
   return isBeforeRenewal(emulation, conversation) || (conversation.leaf !== undefined && conversation.keyVersion < account.keyVersion);
 }
 
+/** The leaf is one that the device before the floor's Add or Remove knows, or it names an old key: it must go at once. */
+export function mustGo(account: AccountState, { epochs, floor }: EmulationState, { leaf, keyVersion }: Conversation): boolean {
+  const epoch = leaf && epochs.get(toHex(leaf.epochId));
+  return epoch !== undefined && (epoch.epoch < floor.epoch || keyVersion < account.keyVersion);
+}
+
 export function isBeforeRenewal({ epochs, renewal }: EmulationState, { leaf }: Conversation): boolean {
   const epoch = leaf && epochs.get(toHex(leaf.epochId));
   return epoch !== undefined && epoch.epoch < renewal.epoch;

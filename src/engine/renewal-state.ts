@@ -1,3 +1,4 @@
+import { isProposed } from './leaf-renewal.ts';
 import { isBeforeRenewal, removalProgress } from './removal-state.ts';
 import type { EmulationState, EngineState, Floor } from './state.ts';
 import type { Turn } from './turn.ts';
@@ -28,9 +29,13 @@ export function renewalFrom({ conversations }: EngineState, emulation: Emulation
 }
 
 /** Every leaf of an older emulation epoch is to be renewed from now on; what was wished for is under way. */
-export function beginRenewal(turn: Turn, floor: Floor): void {
+export function beginRenewal(turn: Turn, floor: Floor, leisurely: boolean): void {
   const { ownPath } = turn.emulation();
-  turn.updateEmulation({ renewal: { ...floor, at: turn.now }, renewalAsked: false, ownPath: { ...ownPath, carriedAt: ownPath.at } });
+  turn.updateEmulation({
+    renewal: { ...floor, at: turn.now, leisurely },
+    renewalAsked: false,
+    ownPath: { ...ownPath, carriedAt: ownPath.at },
+  });
 }
 
 /** A commit of this device's in the emulation group: whatever keys it had there before are of no use any more. */
@@ -43,12 +48,14 @@ export interface RenewalProgress {
   readonly total: number;
 }
 
-/** Conversations renewed, of all; undefined when nothing is left to do, or a removal tells of it. */
+/** Conversations renewed, or with an Update in their log that does it, of all; undefined when nothing is left to do, or a removal tells of it. */
 export function renewalProgress(state: EngineState): RenewalProgress | undefined {
-  const { emulation, conversations } = state;
-  if (emulation === undefined || removalProgress(state) !== undefined) return undefined;
+  const { account, emulation, conversations } = state;
+  if (account === undefined || emulation === undefined || removalProgress(state) !== undefined) return undefined;
   const members = [...conversations.values()].filter((conversation) => conversation.state === 'member');
-  const left = emulation.renewalAsked ? members : members.filter((conversation) => isBeforeRenewal(emulation, conversation));
+  const left = emulation.renewalAsked
+    ? members
+    : members.filter((conversation) => isBeforeRenewal(emulation, conversation) && !isProposed(account, emulation, conversation));
   if (left.length === 0 && !emulation.renewalAsked) return undefined;
   return { done: members.length - left.length, total: members.length };
 }

@@ -1,5 +1,6 @@
 import { toHex } from '../bytes/index.ts';
 import { epochSecrets, forgettableEpochs } from '../virtual-client/index.ts';
+import { pendingOperations } from './conversation.ts';
 import { EngineError } from './errors.ts';
 import type { Turn } from './turn.ts';
 
@@ -23,7 +24,7 @@ export function forgetUnnamedEpochs(turn: Turn): void {
       current: current.epochId,
       liveLeaves: all.flatMap(({ leaf }) => (leaf === undefined ? [] : [leaf.epochId])),
       keyPackages: outstanding.map(({ operation }) => operation.epochId),
-      pendingOperations: [...all.flatMap(({ operations }) => operations), ...joining].map(({ epochId }) => epochId),
+      pendingOperations: [...all.flatMap(pendingOperations), ...joining].map(({ epochId }) => epochId),
       keptPastEpochs: all.flatMap(({ pastLeaves }) => pastLeaves.map(({ guardKey }) => guardKey.epochId)),
     },
     () => true,

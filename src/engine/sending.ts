@@ -9,18 +9,21 @@ import {
   protectApplication,
   type Proposal,
 } from '../mls/index.ts';
-import { deriveGroupCreationSecret, type Operation } from '../virtual-client/index.ts';
+import { deriveGroupCreationSecret } from '../virtual-client/index.ts';
 import { signerIn } from './account-keys.ts';
 import { CONVERSATION_COMPONENT, encodeConversationProfile, encodeText, paddingFor, sealTitle } from './content.ts';
 import { EngineError, isNamed } from './errors.ts';
 import { decodeKeyPackage, isFresh, lifetimeFrom, secondsOf } from './key-package-messages.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
+import { howToRenew, isRenewal } from './leaf-renewal.ts';
 import { components, conversationExtensions } from './leaf-templates.ts';
-import type { CommitRouting, DeliveryAnswer, Fence, GenerationClaim, SequenceEntry, Submission } from './ports.ts';
+import type { CommitRouting, DeliveryAnswer, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
-import { isUnsafe } from './removal-state.ts';
+import { isUnsafe, needsRenewal } from './removal-state.ts';
 import type { ClaimedForAdd, Conversation, Hold, PendingSubmission, WorkItem } from './state.ts';
+import { fence, retain, submissionOf } from './submission.ts';
 import type { Turn } from './turn.ts';
+import { makeUpdate } from './update-proposals.ts';
 import { allocate, pathSecrets, prepareLeaf, sendingPorts } from './virtual-leaf.ts';
 
 /**
@@ -32,8 +35,13 @@ import { allocate, pathSecrets, prepareLeaf, sendingPorts } from './virtual-leaf
 /** Makes the bytes of the queue's first item; the turn's state then holds all that they used up. */
 export async function prepareNext(turn: Turn, id: string): Promise<void> {
   const conversation = turn.conversation(id);
-  const item = commitFirst(turn, id, nextItem(conversation, turn.now));
-  if (item === undefined || conversation.pending !== undefined) throw new EngineError('not-ready');
+  const next = nextItem(conversation, turn.now);
+  if (next === undefined || conversation.pending !== undefined) throw new EngineError('not-ready');
+  const item = madeFor(turn, id, next);
+  if (item === undefined) {
+    turn.updateConversation(id, { queue: conversation.queue.filter((other) => other !== next) });
+    return;
+  }
   let submission: Submission | undefined;
   try {
     await turn.attempt(async () => {
@@ -48,7 +56,7 @@ export async function prepareNext(turn: Turn, id: string): Promise<void> {
   }
   const made = submission;
   const now = turn.conversation(id);
-  turn.updateConversation(id, { queue: now.queue.filter((other) => other !== item), pending: { item, submission: made } });
+  turn.updateConversation(id, { queue: without(now.queue, item), pending: { item, submission: made } });
 }
 
 /** Everything that was asked for and is not in the log yet, oldest first. */
@@ -63,16 +71,24 @@ export function pendingItems({ queue, pending, awaitingEcho }: Conversation): Wo
 export function nextItem({ queue, hold, members }: Conversation, now: number): WorkItem | undefined {
   const addsWait = hold?.notBefore !== undefined && now < hold.notBefore && members.length > 1;
   const sendable = queue.filter((item) => (item.kind === 'text' ? item.problem === undefined : item.kind !== 'add' || !addsWait));
-  return sendable.find((item) => item.kind !== 'renew') ?? sendable[0];
+  return sendable.find((item) => !isRenewal(item)) ?? sendable[0];
+}
+
+/** What is made for `item` now; undefined when it is done without. */
+function madeFor(turn: Turn, id: string, item: WorkItem): WorkItem | undefined {
+  if (item.kind === 'text') return commitFirst(turn, id, item);
+  if (item.kind !== 'update') return item;
+  const how = howToRenew(turn.account(), turn.emulation(), turn.conversation(id), turn.group(id));
+  if (how === 'nothing') return undefined;
+  return how === 'path' ? { ...item, kind: 'renew' } : item;
 }
 
 /**
- * RFC 9420 section 12.4: no application message while proposals of others wait for a commit; after a
- * refused commit the server takes none of this epoch before a further one; and none goes through a leaf
- * that a removed device knows (reading section 12.4).
+ * RFC 9420 section 12.4: no application message while proposals wait for a commit, be they our own leaf's
+ * (the path of the commit then does what the Update was for); after a refused commit the server takes none of
+ * this epoch before a further one; and none goes through a leaf that a removed device knows (reading section 12.4).
  */
-function commitFirst(turn: Turn, id: string, item: WorkItem | undefined): WorkItem | undefined {
-  if (item?.kind !== 'text') return item;
+function commitFirst(turn: Turn, id: string, item: WorkItem): WorkItem {
   const conversation = turn.conversation(id);
   const maySpeak = turn.group(id).proposals.length === 0 && conversation.refusedCommit === undefined;
   if (maySpeak && !isUnsafe(turn.emulation(), conversation)) return item;
@@ -91,6 +107,8 @@ function makeSubmission(turn: Turn, id: string, item: WorkItem): Promise<Submiss
       return makeRemove(turn, id, item);
     case 'renew':
       return makeCommit(turn, id, item, { proposals: [], adds: [], removes: [], uses: [] });
+    case 'update':
+      return makeUpdate(turn, id, item);
   }
 }
 
@@ -226,23 +244,6 @@ async function makeCommit(turn: Turn, id: string, item: WorkItem, plan: CommitPl
   });
 }
 
-function submissionOf(
-  { groupId }: Conversation,
-  { messageId }: WorkItem,
-  what: Pick<Submission, 'kind' | 'epoch' | 'message'> & { generation?: GenerationClaim; fence?: Fence; commit?: CommitRouting },
-): Submission {
-  return { groupId, messageId, generation: undefined, fence: undefined, commit: undefined, ...what };
-}
-
-function fence(turn: Turn): Fence {
-  return { emulationEpoch: Number(turn.emulation().group.context.epoch), keyVersion: turn.account().keyVersion };
-}
-
-/** The operation is sent and not yet in the log: its secret is kept until it comes back. */
-function retain(turn: Turn, id: string, operation: Operation): void {
-  turn.updateConversation(id, { operations: [...turn.conversation(id).operations, operation] });
-}
-
 /** Answers to the pending submission of a conversation. */
 export function onSubmitAnswer(turn: Turn, id: string, sent: Submission, answer: DeliveryAnswer<'submit'>): void {
   const conversation = turn.state.conversations.get(id);
@@ -298,8 +299,8 @@ export function fail(turn: Turn, id: string, item: WorkItem, problem: string): v
     turn.updateConversation(id, { queue: queue.map((other) => (other === item ? { ...item, problem } : other)) });
     return;
   }
-  if (item.kind === 'renew') {
-    turn.updateConversation(id, { queue: queue.filter((other) => other !== item), hold: pausedFrom(turn.conversation(id), turn.now) });
+  if (isRenewal(item)) {
+    turn.updateConversation(id, { queue: without(queue, item), hold: pausedFrom(turn.conversation(id), turn.now) });
     return;
   }
   turn.notice('request-failed', problem);
@@ -368,6 +369,17 @@ export function requeueDead(turn: Turn, id: string, entry: SequenceEntry): void 
   const { pending } = turn.conversation(id);
   if (pending === undefined || (entry.messageId !== undefined && equal(pending.item.messageId, entry.messageId))) return;
   requeueUnanswered(turn, id, pending);
+}
+
+/** A commit has given us a new leaf: what would only have renewed it is done. */
+export function dropMootRenewals(turn: Turn, id: string): void {
+  const conversation = turn.conversation(id);
+  if (needsRenewal(turn.account(), turn.emulation(), conversation)) return;
+  if (conversation.queue.some(isRenewal)) turn.updateConversation(id, { queue: conversation.queue.filter((item) => !isRenewal(item)) });
+}
+
+function without(queue: readonly WorkItem[], { messageId }: WorkItem): WorkItem[] {
+  return queue.filter((item) => !equal(item.messageId, messageId));
 }
 
 /** First pause after something that may pass by itself, and the longest, ms. */

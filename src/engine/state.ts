@@ -93,6 +93,8 @@ export interface Floor {
 export interface Renewal extends Floor {
   /** ms by this device's clock: when it came to that commit. */
   readonly at: number;
+  /** This device began it, and nobody waits for it: Updates will do. */
+  readonly leisurely: boolean;
 }
 
 /** When this device last took fresh keys of its own in the emulation group, and which of these times the newest renewal carried on. ms */
@@ -205,7 +207,10 @@ export type WorkItem =
       /** It was given to the server before, encrypted otherwise, and the answer never came: that one may be in the log yet. */
       readonly unanswered?: true;
     }
-  | { readonly kind: 'renew'; readonly messageId: MessageId };
+  /** The leaf is renewed by a commit of our own. */
+  | { readonly kind: 'renew'; readonly messageId: MessageId }
+  /** It is renewed at leisure (see leaf-renewal.ts). */
+  | { readonly kind: 'update'; readonly messageId: MessageId };
 
 export interface PendingSubmission {
   readonly item: WorkItem;
@@ -231,6 +236,15 @@ export interface EndedEpoch {
   readonly endedAt: number;
 }
 
+/** An Update of our own leaf, by any device of the account, in the log of the group's present epoch: any other member may commit it. */
+export interface PendingUpdate {
+  readonly operation: Operation;
+  /** HPKE public key of the leaf that it brings. */
+  readonly encryptionKey: Uint8Array;
+  /** ms by this device's clock: when it came to the Update, or was linked. */
+  readonly at: number;
+}
+
 export interface Conversation {
   readonly groupId: Uint8Array;
   readonly title: string;
@@ -250,6 +264,8 @@ export interface Conversation {
   readonly endedEpochs: readonly EndedEpoch[];
   /** Own operations that were sent and have not come back (reading section 4, Retention). */
   readonly operations: readonly Operation[];
+  /** In order of arrival; over with the group's epoch. */
+  readonly updates: readonly PendingUpdate[];
   readonly queue: readonly WorkItem[];
   /** Claimed KeyPackages of the add at the queue's head. */
   readonly claim: { readonly claimId: Uint8Array; readonly keyPackages: readonly ClaimedForAdd[] | undefined } | undefined;

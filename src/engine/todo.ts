@@ -3,6 +3,7 @@ import { accountRequest } from './account.ts';
 import { needsKeyPackages } from './emulation-group.ts';
 import { joinToAnnounce, joinTodos } from './external-join.ts';
 import type { EngineCall, Preparation } from './input.ts';
+import { isProposed, isRenewal, pathDueAt } from './leaf-renewal.ts';
 import { isOver, mailboxOf } from './linking.ts';
 import { canAddDevice } from './onboarding.ts';
 import { pastEpochsUntil } from './past-epochs.ts';
@@ -198,19 +199,25 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   return [{ lane, ...backgroundIf(item), do: 'prepare', what: { kind: 'message', conversationId: id } }];
 }
 
-function backgroundIf({ kind }: WorkItem): { background?: true } {
-  return kind === 'renew' ? { background: true } : {};
+function backgroundIf(item: WorkItem): { background?: true } {
+  return isRenewal(item) ? { background: true } : {};
 }
 
 function hasText(conversation: Conversation): boolean {
   return pendingItems(conversation).some(({ kind }) => kind === 'text');
 }
 
-/** Reading sections 8 and 12.4: the device that began it renews the leaf, the others if it does not come to it. */
+/**
+ * Reading sections 8 and 12.4: the device that began it renews the leaf, the others if it does not come to it.
+ * A path also stands in for an Update that nobody has committed (see leaf-renewal.ts).
+ */
 function renewalTodos({ account }: EngineState, emulation: EmulationState, id: string, conversation: Conversation, now: number): Todo[] {
   const lane = `conversation/${id}`;
   const { renewal, group } = emulation;
-  if (account === undefined || !needsRenewal(account, emulation, conversation)) return [];
-  if (renewal.by !== group.ownLeaf && now < renewal.othersFrom) return [{ lane, do: 'wait', until: renewal.othersFrom }];
+  const isWanted = account !== undefined && needsRenewal(account, emulation, conversation) && !isProposed(account, emulation, conversation);
+  const othersFrom = renewal.by === group.ownLeaf ? 0 : renewal.othersFrom;
+  const from = isWanted ? othersFrom : pathDueAt(conversation, group.ownLeaf);
+  if (from === undefined) return [];
+  if (now < from) return [{ lane, do: 'wait', until: from }];
   return [{ lane, do: 'prepare', background: true, what: { kind: 'renewal', conversationId: id } }];
 }

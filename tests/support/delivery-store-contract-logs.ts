@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Caller } from '../../server/store/store.ts';
 import { groupInfo, privateMessage, publicCommit, welcome } from './mls-headers.ts';
 import { adding, hex, NOW, refusal, type StoreWorld } from './delivery-store-world.ts';
-import { application, commit, creation, emulationCommit, FIRST_FENCE, randomBytes } from './submissions.ts';
+import { application, commit, creation, emulationCommit, FIRST_FENCE, proposal, randomBytes } from './submissions.ts';
 
 /** Accounts, group logs and fan-out. */
 export function logContract(world: StoreWorld): void {
@@ -179,15 +179,18 @@ export function logContract(world: StoreWorld): void {
       expect(await creations(bob)).toEqual([]);
     });
 
-    it('commits and creations state the newest emulation epoch and key version', async () => {
+    it('commits, creations and proposals state the newest emulation epoch and key version', async () => {
       const [ada, bob] = [await world.person('ada'), await world.person('bob')];
       const groupId = await world.conversation(ada, bob);
       await world.store.submit(ada, emulationCommit(ada.emulationGroup, 0), NOW);
       expect(await refusal(world.store.submit(ada, commit(groupId, 1), NOW))).toBe('stale-emulation-epoch');
       expect(await refusal(world.store.submit(ada, creation(randomBytes(32)), NOW))).toBe('stale-emulation-epoch');
+      expect(await refusal(world.store.submit(ada, proposal(groupId, 1), NOW))).toBe('stale-emulation-epoch');
       const otherKey = { emulationEpoch: 1, keyVersion: 2 };
       expect(await refusal(world.store.submit(ada, commit(groupId, 1, {}, { fence: otherKey }), NOW))).toBe('stale-key-version');
+      expect(await refusal(world.store.submit(ada, proposal(groupId, 1, { fence: otherKey }), NOW))).toBe('stale-key-version');
       const newest = { emulationEpoch: 1, keyVersion: 1 };
+      expect(await refusal(world.store.submit(ada, proposal(groupId, 1, { fence: newest }), NOW))).toBe('accepted');
       expect(await refusal(world.store.submit(ada, commit(groupId, 1, {}, { fence: newest }), NOW))).toBe('accepted');
     });
 
@@ -212,6 +215,8 @@ export function logContract(world: StoreWorld): void {
         application(groupId, 1, { generation: undefined }),
         application(groupId, 1, { fence: FIRST_FENCE }),
         commit(groupId, 1, {}, { fence: undefined }),
+        proposal(groupId, 1, { fence: undefined }),
+        proposal(ada.emulationGroup, 0, { generation: undefined }),
         commit(groupId, 1, { announces: [randomBytes(32)] }),
         commit(groupId, 1, { newDevice: device, welcome: { message: welcome(), uses: [] } }),
         commit(groupId, 1, { welcome: { message: welcome(), uses: [] } }),

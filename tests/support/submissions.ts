@@ -38,6 +38,16 @@ export function application(groupId: Uint8Array, epoch: number, overrides: Overr
   };
 }
 
+export function proposal(groupId: Uint8Array, epoch: number, overrides: Overrides = {}): Submission {
+  return application(groupId, epoch, {
+    kind: 'proposal',
+    message: privateMessage(groupId, epoch, 'proposal'),
+    generation: { ratchetType: 'handshake', generationId: randomBytes(32) },
+    fence: FIRST_FENCE,
+    ...overrides,
+  });
+}
+
 export function commit(groupId: Uint8Array, epoch: number, routing: Partial<CommitRouting> = {}, overrides: Overrides = {}): Submission {
   return {
     groupId,

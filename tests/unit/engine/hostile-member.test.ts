@@ -44,7 +44,7 @@ async function benProposes(make: (hands: Awaited<ReturnType<TestDevice['hands']>
     epoch: Number(group.context.epoch),
     message: value.message,
     generation: { ratchetType: 'handshake', generationId: bytes(32) },
-    fence: undefined,
+    fence: await hands.fence(),
     commit: undefined,
   });
 }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { toHex } from '../../../src/bytes/index.ts';
+import { UPDATE_PATIENCE } from '../../../src/engine/leaf-renewal.ts';
 import { RENEW_AFTER_MESSAGES, RENEW_AT_MOST_EVERY, RENEW_EVERY } from '../../../src/engine/renewal-state.ts';
 import type { EngineState } from '../../../src/engine/state.ts';
 import { todosOf } from '../../../src/engine/todo.ts';
@@ -168,10 +169,30 @@ describe('renewing keys by itself', () => {
       expect(renews(state, carriedAt + RENEW_EVERY - 1)).toBe(false);
       expect(renews(state, carriedAt + RENEW_EVERY)).toBe(true);
     }
+    const [commits, others] = [commitsOf(laptop), commitsOf(phone)];
     laptop.clockAhead = RENEW_EVERY;
     await laptop.runtime.wake();
     await laptop.until(({ renewal }) => (renewal!.at > Date.now() + RENEW_EVERY / 2 && renewal!.progress === undefined ? true : undefined));
     await settle(phone, ben);
+    // Nobody waits for it: an Update in each, which whoever writes next commits, or the laptop when its time is over.
+    for (const device of [laptop, phone]) {
+      for (const { updates } of (await loaded(device)).conversations.values()) expect(updates).toHaveLength(1);
+    }
+    const [chatty, ...silent] = ids as [string, string, string];
+    await ben.send(chatty, 'by the way');
+    await phone.texts(chatty, 1);
+    await vi.waitFor(
+      async () => expect(leafEpoch(await loaded(laptop), chatty)).toBeGreaterThan(mine.emulation!.group.context.epoch),
+      10_000,
+    );
+    for (const id of silent) expect(leafEpoch(await loaded(laptop), id)).toBeLessThanOrEqual(mine.emulation!.group.context.epoch);
+    expect(commits).toHaveLength(1);
+    laptop.clockAhead += UPDATE_PATIENCE + 1_000;
+    await laptop.runtime.wake();
+    await vi.waitFor(() => expect(commits).toHaveLength(3), 10_000);
+    await settle(phone, ben);
+    await vi.waitFor(async () => expect((await loaded(laptop)).cursor).toEqual((await loaded(phone)).cursor), 10_000);
+    expect(others).toEqual([]);
     const [now, then] = [await loaded(laptop), await loaded(phone)];
     for (const id of ids) expect(leafEpoch(now, id)).toBeGreaterThan(mine.emulation!.group.context.epoch);
     expect(now.emulation!.ownPath.carriedAt).toBeGreaterThan(mine.emulation!.ownPath.carriedAt);

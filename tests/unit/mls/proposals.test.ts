@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Secret, toHex, utf8 } from '../../../src/bytes/index.ts';
+import { fromUtf8, Secret, toHex, utf8 } from '../../../src/bytes/index.ts';
 import { signContent } from '../../../src/mls/framing.ts';
 import {
   buildUpdateLeaf,
@@ -16,6 +16,10 @@ import { framePublic } from '../../../src/mls/public-message.ts';
 import { externalSenderCodec, requiredCapabilitiesCodec, type FramedContent, type GroupContext } from '../../../src/mls/ts-mls.ts';
 import { encode } from '../../../src/wire/index.ts';
 import { acceptAll, makeGroup, NOTHING, random, suite, TestMember } from '../../support/mls-group.ts';
+import { StockMember } from '../../support/stock-member.ts';
+
+/** Stock ts-mls holds the lifetimes of its own Adds against the clock of the machine. */
+const FOREVER = { notBefore: 0n, notAfter: 1n << 40n };
 
 type Three = [TestMember, TestMember, TestMember];
 
@@ -64,6 +68,31 @@ describe('proposals by reference', () => {
     }
     expect(old.wiped).toBe(true);
     expect(privateKey.wiped).toBe(false);
+  });
+
+  it('are committed by a member that runs stock ts-mls, and every sibling follows an Update with its key', async () => {
+    const [a, b] = (await makeGroup(['a', 'b'])) as [TestMember, TestMember];
+    const c = new TestMember('c');
+    const keys = await c.keyPackage(FOREVER);
+    const added = await a.commit({ proposals: [{ proposalType: 'add', add: { keyPackage: keys.keyPackage } }] });
+    for (const member of [a, b]) await member.receive(added.message);
+    const stock = await StockMember.join(added.welcome!, c, keys);
+    const { proposal, privateKey } = await updateOf(a);
+    const { message } = await a.propose(proposal);
+    const sibling = a.sibling();
+    for (const member of [a, b, sibling, stock]) await member.receive(message);
+    const made = await stock.commit([], 'private');
+    for (const member of [a, b, sibling]) {
+      const effects = (await member.receive(made.message, { ownUpdates: () => privateKey })) as CommitEffects;
+      expect(effects.updated.map(({ leafIndex, leaf }) => [leafIndex, leaf.leafNodeSource])).toEqual([
+        [0, 'update'],
+        [2, 'commit'],
+      ]);
+      expect(toHex(member.authenticator)).toBe(toHex(stock.authenticator));
+    }
+    for (const member of [a, sibling]) expect(member.state.keys.encryptionPrivateKey.reveal()).toEqual(privateKey.reveal());
+    const said = await sibling.send('with the new leaf');
+    expect(fromUtf8((await stock.receive(said.message))!)).toBe('with the new leaf');
   });
 
   it('leave Updates of our own leaf, by whatever sibling, to others', async () => {
