@@ -415,8 +415,10 @@ export function giveUpEcho(turn: Turn, id: string, { messageId }: SequenceEntry,
   const given = [...awaitingEcho, ...(pending === undefined ? [] : [pending])].find(isIt);
   if (given === undefined) {
     // What is to be sent in its place must not go by the name that the server has used.
-    const renamed = queue.map((item) => (equal(item.messageId, messageId) ? { ...item, messageId: turn.random(16) } : item));
-    turn.updateConversation(id, { queue: renamed });
+    const waiting = queue.find((item) => equal(item.messageId, messageId));
+    if (waiting === undefined) return;
+    const renamed = { ...waiting, messageId: turn.random(16) };
+    turn.updateConversation(id, { queue: queue.map((item) => (item === waiting ? renamed : item)) });
     return;
   }
   const item = { ...given.item, messageId: turn.random(16) };

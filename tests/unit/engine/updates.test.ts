@@ -375,7 +375,7 @@ const sentAs = ({ kind, epoch, message, messageId }: Submission): Incoming => ({
 
 async function accepted(state: EngineState, id: string): Promise<EngineState> {
   const { submission } = state.conversations.get(id)!.pending!;
-  const answer = { outcome: 'done', value: { position: Number.MAX_SAFE_INTEGER, sequence: 0 } } as const;
+  const answer = { outcome: 'done', value: { position: Number.MAX_SAFE_INTEGER, sequence: 0, checked: true } } as const;
   return taken(state, { type: 'answer', call: 'submit', request: submission, answer, conversationId: id });
 }
 
