@@ -338,7 +338,9 @@ async function followRecovery(turn: Turn, entry: SequenceEntry, opened: OpenedCo
   if (joiner === undefined || added.length !== 1 || removed.length > 0) throw new EngineError('bad-action');
   turn.spend(applied.spent);
   const epoch = adoptEmulationGroup(turn, applied.next, entry.acceptedAt);
-  turn.updateEmulation({ floor: { epoch: epoch.epoch, by: joiner.leafIndex, othersFrom: othersFrom(turn) } });
+  const floor = { epoch: epoch.epoch, by: joiner.leafIndex, othersFrom: othersFrom(turn) };
+  turn.updateEmulation({ floor });
+  beginRenewal(turn, floor);
   afterRecovery(turn);
 }
 

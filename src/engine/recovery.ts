@@ -110,6 +110,7 @@ async function join(turn: Turn, recovering: RecoveringState, { opened, claim, ke
     resync: { messageId: turn.random(16), message: told.message },
   };
   const epochId = toHex(entered.epoch.epochId);
+  const floor = { epoch: entered.epoch.epoch, by: told.group.ownLeaf, othersFrom: turn.now };
   const self = { signatureKey: device.emulatorSignatureKey, name: device.deviceName };
   turn.update({
     recovering: { ...recovering, pending: { request, accountId, signer: accountKey.privateKey, authenticationKey } },
@@ -122,7 +123,10 @@ async function join(turn: Turn, recovering: RecoveringState, { opened, claim, ke
       endedEpochs: [],
       currentEpochId: epochId,
       epochs: new Map([[epochId, entered.epoch]]),
-      floor: { epoch: entered.epoch.epoch, by: told.group.ownLeaf, othersFrom: turn.now },
+      floor,
+      renewal: { ...floor, at: turn.now },
+      renewalAsked: false,
+      ownPath: { at: turn.now, carriedAt: turn.now },
       deviceNames: new Map([[toHex(self.signatureKey), self.name]]),
       pending: undefined,
       hold: undefined,

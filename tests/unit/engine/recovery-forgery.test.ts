@@ -120,7 +120,7 @@ describe('an external commit to the emulation group', () => {
     await joining(state, (context, own) => (copied = signedBy(key)(context, own)));
     const leaf = (template: LeafTemplate): LeafTemplate => ({
       ...template,
-      extensions: setComponent(template.extensions, COMPONENTS.recovery, copied!),
+      extensions: setComponent(template.extensions, COMPONENTS.recovery, copied),
     });
     expect(await refusalOf(await joining(state, signedBy(key), { leaf }))).toEqual(['recovery-signature-invalid']);
   });
