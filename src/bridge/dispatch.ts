@@ -18,7 +18,8 @@ export interface BridgeEngine {
   command(command: Command): Promise<CommandResult & { readonly made?: string }>;
   findAccounts(usernames: readonly string[]): Promise<readonly Account[] | CommandProblem>;
   makePhrase(): Promise<
-    { readonly ok: true; readonly entropy: Uint8Array; readonly phraseId: string } | { readonly ok: false; readonly problem: CommandProblem }
+    | { readonly ok: true; readonly entropy: Uint8Array; readonly phraseId: string }
+    | { readonly ok: false; readonly problem: CommandProblem }
   >;
   /** Wipes `entropy`. */
   recover(asked: { readonly username: string; readonly deviceName: string; readonly entropy: Uint8Array }): Promise<CommandResult>;

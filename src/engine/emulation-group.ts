@@ -304,7 +304,8 @@ async function followCommit(
   }
   const epoch = adoptEmulationGroup(turn, applied.next, entry.acceptedAt);
   if (own !== undefined) noteOwnPath(turn);
-  if (action === undefined) {
+  // A new R changes nothing that the conversations' leaves come from.
+  if (action === undefined && !rekeyed) {
     const floor = { epoch: epoch.epoch, by: emulatorLeaf, othersFrom: othersFrom(turn) };
     if (effects.added.length > 0 || effects.removed.length > 0) turn.updateEmulation({ floor });
     beginRenewal(turn, floor, own?.purpose === 'renew' && !turn.emulation().renewalAsked);

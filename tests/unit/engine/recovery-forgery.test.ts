@@ -3,7 +3,7 @@ import { Secret } from '../../../src/bytes/index.ts';
 import { emulatorLeafTemplate } from '../../../src/engine/leaf-templates.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, EMULATION_SUITE } from '../../../src/engine/protocol.ts';
 import type { DeviceState, EngineState } from '../../../src/engine/state.ts';
-import { externalCommit, groupInfoOf, setComponent, type GroupContext, type LeafTemplate } from '../../../src/mls/index.ts';
+import { commit, externalCommit, groupInfoOf, setComponent, type GroupContext, type LeafTemplate } from '../../../src/mls/index.ts';
 import { deriveRecoveryKey, encodeActionAad, signRecovery, type RecoveryKey } from '../../../src/virtual-client/index.ts';
 import { confirmNewPhrase } from '../../support/engine-recovery.ts';
 import { differences, entryFor, random, settle, stateOf, take, type Incoming, type Records } from '../../support/engine-snapshot.ts';
@@ -13,6 +13,7 @@ import { EngineWorld } from '../../support/engine-world.ts';
 
 const world = new EngineWorld();
 let laptop: Records;
+let phone: Records;
 let key: RecoveryKey;
 
 const keyOf = (entropy: Uint8Array): RecoveryKey => deriveRecoveryKey(EMULATION_PROTOCOL, Secret.of('phrase_entropy', entropy));
@@ -21,9 +22,10 @@ beforeAll(async () => {
   await world.start();
   const device = await world.person('anna', 'laptop');
   key = keyOf(await confirmNewPhrase(device));
-  const phone = await world.link(device, 'phone');
-  await settle(device, phone);
-  for (const each of [device, phone]) each.stop();
+  const other = await world.link(device, 'phone');
+  await settle(device, other);
+  for (const each of [device, other]) each.stop();
+  phone = await other.store.load('');
   laptop = await device.store.load('');
 }, 60_000);
 
@@ -123,5 +125,41 @@ describe('an external commit to the emulation group', () => {
       extensions: setComponent(template.extensions, COMPONENTS.recovery, copied),
     });
     expect(await refusalOf(await joining(state, signedBy(key), { leaf }))).toEqual(['recovery-signature-invalid']);
+  });
+});
+
+/** A commit of the phone's that puts `extensions` into the GroupContext. */
+async function changing(state: EngineState, id: number, data: Uint8Array): Promise<Incoming> {
+  const { group } = state.emulation!;
+  const extensions = setComponent(group.context.extensions, id, data);
+  const { value } = await commit(EMULATION_SUITE, group, {
+    signer: state.device!.emulatorSigner,
+    proposals: [{ proposalType: 'group_context_extensions', groupContextExtensions: { extensions } }],
+    references: 'none',
+    path: {
+      leaf: emulatorLeafTemplate(state.device!),
+      own: {
+        encryptionPrivateKey: Secret.of('encryption_private_key', EMULATION_SUITE.deriveKeyPair(random(32)).privateKey),
+        pathSecret: Secret.of('path_secret', random(32)),
+      },
+    },
+    wireFormat: 'private',
+    authenticatedData: encodeActionAad(EMULATION_PROTOCOL, undefined),
+    guard: () => random(4),
+    welcomeExtensions: [],
+    random,
+    checkLeaf: () => Promise.resolve(),
+  });
+  return { kind: 'commit', epoch: Number(group.context.epoch), message: value.message };
+}
+
+describe('a commit that changes the emulation group’s context', () => {
+  it('is followed when it sets another R, and refused when that is none or it changes anything else', async () => {
+    const [from, to] = [stateOf(phone), stateOf(laptop)];
+    const result = await take(to, entryFor(to, to.emulation!.groupId, await changing(from, COMPONENTS.recovery, random(32))));
+    expect(result.refused).toEqual([]);
+    expect(result.state.notices.map(({ kind }) => kind)).toContain('phrase-changed');
+    expect(await refusalOf(await changing(stateOf(phone), COMPONENTS.recovery, random(31)))).toEqual(['bad-action']);
+    expect(await refusalOf(await changing(stateOf(phone), COMPONENTS.safeAad, new Uint8Array([0])))).toEqual(['bad-action']);
   });
 });
