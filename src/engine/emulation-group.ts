@@ -341,7 +341,7 @@ async function followRecovery(turn: Turn, entry: SequenceEntry, opened: OpenedCo
   const epoch = adoptEmulationGroup(turn, applied.next, entry.acceptedAt);
   const floor = { epoch: epoch.epoch, by: joiner.leafIndex, othersFrom: othersFrom(turn) };
   turn.updateEmulation({ floor });
-  beginRenewal(turn, floor);
+  beginRenewal(turn, floor, false);
   afterRecovery(turn);
 }
 

@@ -124,7 +124,7 @@ async function join(turn: Turn, recovering: RecoveringState, { opened, claim, ke
       currentEpochId: epochId,
       epochs: new Map([[epochId, entered.epoch]]),
       floor,
-      renewal: { ...floor, at: turn.now },
+      renewal: { ...floor, at: turn.now, leisurely: false },
       renewalAsked: false,
       ownPath: { at: turn.now, carriedAt: turn.now },
       deviceNames: new Map([[toHex(self.signatureKey), self.name]]),
