@@ -6,6 +6,7 @@ import { deviceRoutes } from './routes/devices.ts';
 import { groupRoutes } from './routes/groups.ts';
 import { keyPackageRoutes } from './routes/key-packages.ts';
 import { linkRoutes } from './routes/links.ts';
+import { recoveryRoutes } from './routes/recovery.ts';
 import { sequenceRoutes } from './routes/sequence.ts';
 import { Service, type ServiceParts } from './service.ts';
 import { SECURITY_HEADERS, type StaticFiles } from './static.ts';
@@ -33,7 +34,16 @@ export function createApp(parts: ServiceParts, files: StaticFiles): App {
     service.rates.address.take(service.addressOf(context));
     await next();
   });
-  for (const routes of [accountRoutes, deviceRoutes, groupRoutes, keyPackageRoutes, sequenceRoutes, blobRoutes, linkRoutes]) {
+  for (const routes of [
+    accountRoutes,
+    deviceRoutes,
+    recoveryRoutes,
+    groupRoutes,
+    keyPackageRoutes,
+    sequenceRoutes,
+    blobRoutes,
+    linkRoutes,
+  ]) {
     app.route('/v1', routes(service));
   }
   app.all('/v1/*', () => {

@@ -5,6 +5,8 @@ import {
   MAX_KEY_PACKAGE,
   MAX_KEY_PACKAGE_BATCH,
   MAX_LINK_PAYLOAD,
+  MAX_LISTED_GROUPS,
+  MAX_RECOVERY_MESSAGE,
 } from '../src/delivery/bounds.ts';
 
 /** Every bound of the server beyond those of src/delivery/bounds.ts, with its reason. Times are ms. */
@@ -24,6 +26,7 @@ export const MAX_BODY = {
   accounts: 8 * 1024,
   /** A statement or a key with its proof. */
   device: 1024,
+  recovery: inBase64Url(3 * MAX_RECOVERY_MESSAGE),
   submission: inBase64Url(MAX_COMMIT_BYTES),
   keyPackages: inBase64Url(MAX_KEY_PACKAGE_BATCH * (MAX_KEY_PACKAGE + 64)),
   blob: MAX_BLOB,
@@ -32,8 +35,8 @@ export const MAX_BODY = {
 
 /** Devices of one account: a person's real ones; the emulation tree and every Welcome grow with them. */
 export const MAX_DEVICES = 32;
-/** Groups that one account is in: five times what the client is designed for. */
-export const MAX_GROUPS = 1000;
+/** Groups that one account is in. */
+export const MAX_GROUPS = MAX_LISTED_GROUPS;
 /** Accounts in one group: the design's 1,000 and a power of two. */
 export const MAX_MEMBERS = 1024;
 /** KeyPackages of one account announced or in stock: one batch, its successor in the making, and some. */
@@ -92,6 +95,8 @@ export const RATES = {
   address: { burst: 2000, perSecond: 200 },
   /** A person rarely makes a second account; sixty are a classroom. */
   createAccount: { burst: 60, perSecond: 0.1 },
+  /** Two requests for each time that a person types a phrase; sixty are a classroom that has lost everything. */
+  recovery: { burst: 60, perSecond: 0.2 },
   /** Each makes a mailbox that lives ten minutes. */
   openLink: { burst: 60, perSecond: 0.2 },
   /** One device: an outbox of a day offline drains in seconds. */

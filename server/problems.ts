@@ -19,6 +19,7 @@ const TITLES: Readonly<Record<ProblemType, string>> = {
   'unknown-device': 'The device is not known',
   'no-such-device': 'The account has no such device',
   'last-device': 'The account has no other device',
+  'recovery-refused': 'The account cannot be recovered with this phrase',
   'bad-signature': 'The request is not signed as it must be',
   'clock-skew': 'The clocks of device and server differ too much',
   'unknown-link': 'No such link',

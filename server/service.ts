@@ -50,6 +50,7 @@ export class Service {
     this.rates = {
       address: new RateLimit(RATES.address, now),
       createAccount: new RateLimit(RATES.createAccount, now),
+      recovery: new RateLimit(RATES.recovery, now),
       openLink: new RateLimit(RATES.openLink, now),
       device: new RateLimit(RATES.device, now),
       claim: new RateLimit(RATES.claim, now),

@@ -1,6 +1,6 @@
 import { equal } from '../src/bytes/index.ts';
 import { MAX_APPLICATION_MESSAGE, MAX_COMMIT_BYTES, MAX_CREATION_MESSAGE, MAX_PROPOSAL_MESSAGE } from '../src/delivery/bounds.ts';
-import type { MessageKind, Submission } from '../src/engine/ports.ts';
+import type { MessageKind, Recovery, Submission } from '../src/engine/ports.ts';
 import { decode, DecodeError, Reader } from '../src/wire/index.ts';
 import { Refusal } from './problems.ts';
 
@@ -91,6 +91,21 @@ const MAX_MESSAGE: Readonly<Record<Exclude<MessageKind, 'commit'>, number>> = {
   proposal: MAX_PROPOSAL_MESSAGE,
 };
 
+/** The two messages of a recovery: an external commit of the emulation group, and an application message of its next epoch. @throws Refusal `malformed` */
+export function checkRecovery({ epoch, commit, resync }: Recovery, groupId: Uint8Array): void {
+  const [joining, telling] = [headerOf(commit.message), headerOf(resync.message)];
+  const fits =
+    joining.form === 'public' &&
+    joining.epoch === BigInt(epoch) &&
+    equal(joining.groupId, groupId) &&
+    telling.form === 'private' &&
+    telling.kind === 'application' &&
+    telling.epoch === BigInt(epoch) + 1n &&
+    equal(telling.groupId, groupId);
+  if (!fits) throw new Refusal('malformed');
+  checkGroupInfo(commit.groupInfo, groupId, epoch + 1);
+}
+
 /** What the submission says of itself agrees with what its message says. @throws Refusal `malformed`, `too-large` */
 export function checkSubmission(submission: Submission): void {
   const { kind, message, commit } = submission;
@@ -131,7 +146,7 @@ function fitsHigherLevelGroup({ kind, message, generation, fence, commit }: Subm
   // An Update cannot be told from another proposal, so that all of them state it.
   if ((kind === 'application') !== (fence === undefined)) return false;
   if (commit === undefined) return true;
-  if (commit.announces.length > 0 || commit.newDevice !== undefined) return false;
+  if (commit.announces.length > 0 || commit.newDevice !== undefined || commit.recoveryKey !== undefined) return false;
   // An external commit moves its account's own leaf and nobody else's.
   if (!isPrivate && commit.adds.length + commit.removes.length > 0) return false;
   if ((commit.welcome === undefined) !== (commit.adds.length === 0)) return false;

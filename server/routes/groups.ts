@@ -20,6 +20,11 @@ export function groupRoutes(service: Service): Hono {
     return answer({ position, sequence, checked: service.consistency === 'strong' });
   });
 
+  routes.get('/groups', async (context) => {
+    const { caller } = await service.authenticate(context, 0);
+    return answer({ groups: await service.store.listGroups(caller) });
+  });
+
   routes.get('/groups/:groupId', async (context) => {
     const { caller } = await service.authenticate(context, 0);
     const epoch = context.req.query('epoch');

@@ -95,6 +95,7 @@ export function accountsOf(database: Database) {
         const row = accountById.get(accountId);
         return row === undefined ? [] : [describe(row)];
       }),
+    accountNamed: (username: string): AccountRow | undefined => accountByName.get(username),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import { equal } from '../../src/bytes/index.ts';
-import type { AccountId, DeliveryCalls, EntryKind, SequenceEntry } from '../../src/engine/ports.ts';
+import type { AccountId, DeliveryCalls, EntryKind, ListedGroup, SequenceEntry } from '../../src/engine/ports.ts';
 import { BLOB_LIFETIME, MAX_BLOB_BYTES } from '../limits.ts';
 import { Refusal } from '../problems.ts';
 import type { ExternalBases } from './sqlite-external-bases.ts';
@@ -31,6 +31,12 @@ export function readsOf(database: Database, externalBases: ExternalBases) {
     'SELECT group_info AS groupInfo, epoch, last_position AS position FROM groups WHERE group_id = ?',
   );
   const isMember = database.prepare<[Uint8Array, Uint8Array], object>('SELECT 1 FROM members WHERE group_id = ? AND account_id = ?');
+
+  const groupsOf = database.prepare<[Uint8Array], { group_id: Uint8Array; answered: number }>(
+    `SELECT members.group_id AS group_id,
+            EXISTS (SELECT 1 FROM log WHERE log.group_id = members.group_id AND log.account_id = members.account_id) AS answered
+     FROM members JOIN groups USING (group_id) WHERE members.account_id = ? AND groups.emulates IS NULL ORDER BY members.group_id`,
+  );
 
   function entry(reader: AccountId, row: EntryRow): SequenceEntry {
     const isWelcome = row.key_package_ref !== null;
@@ -68,7 +74,10 @@ export function readsOf(database: Database, externalBases: ExternalBases) {
     return { groupInfo, epoch, position: found.position };
   }
 
-  return { sequence, group };
+  const groups = (reader: AccountId): ListedGroup[] =>
+    groupsOf.all(reader).map(({ group_id, answered }) => ({ groupId: group_id, answered: answered === 1 }));
+
+  return { sequence, group, groups };
 }
 
 /** Sealed state on its way to a linked device of the same account. Each function runs inside the caller's transaction. */

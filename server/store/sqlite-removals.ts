@@ -11,6 +11,12 @@ interface GroupRow {
   readonly last_position: number;
 }
 
+/** Where an entry stands, in its group's log and in the account's sequence. */
+export interface Place {
+  readonly position: number;
+  readonly sequence: number;
+}
+
 /** Cutting off devices and changing account keys (reading section 12), inside the caller's transaction. */
 export function removalsOf(database: Database, accounts: Accounts, keyPackages: KeyPackages) {
   const removalOf = database.prepare<[Uint8Array], { account_id: Uint8Array }>('SELECT account_id FROM removals WHERE device_id = ?');
@@ -51,17 +57,22 @@ export function removalsOf(database: Database, accounts: Accounts, keyPackages: 
     return { keyVersion: key_version, signatureKey: signature_key, binding };
   }
 
-  function bind(accountId: AccountId, { keyVersion, signatureKey, binding }: AccountKey, entryId: Uint8Array, now: number): boolean {
+  function bind(accountId: AccountId, next: AccountKey, entryId: Uint8Array, now: number): boolean {
     const current = accounts.requireAccount(accountId);
-    if (equal(current.signature_key, signatureKey)) return false;
-    if (keyVersion !== current.key_version + 1) throw new Refusal('stale-key-version');
-    setKey.run(signatureKey, keyVersion, binding, accountId);
-    announce(accountId, 'account-key', binding, entryId, now);
+    if (equal(current.signature_key, next.signatureKey)) return false;
+    rekey(accountId, next, entryId, now);
     return true;
   }
 
-  /** An entry of the server's own in the emulation group's log, for the account's devices. */
-  function announce(accountId: AccountId, kind: EntryKind, content: Uint8Array, entryId: Uint8Array, now: number): void {
+  /** The account has `key` from now on, and no KeyPackage names another one. @throws stale-key-version */
+  function rekey(accountId: AccountId, key: AccountKey, entryId: Uint8Array, now: number): Place {
+    if (key.keyVersion !== accounts.requireAccount(accountId).key_version + 1) throw new Refusal('stale-key-version');
+    setKey.run(key.signatureKey, key.keyVersion, key.binding, accountId);
+    return announce(accountId, 'account-key', key.binding, entryId, now);
+  }
+
+  /** An entry in the present epoch of the emulation group's log, for the account's devices. */
+  function announce(accountId: AccountId, kind: EntryKind, content: Uint8Array, entryId: Uint8Array, now: number): Place {
     const groupId = accounts.requireAccount(accountId).emulation_group_id;
     const { epoch, last_position } = emulationGroupOf(accountId);
     const position = last_position + 1;
@@ -70,6 +81,7 @@ export function removalsOf(database: Database, accounts: Accounts, keyPackages: 
     const sequence = nextSequence.get(accountId)?.sequence;
     if (sequence === undefined) throw new Refusal('unknown-account', { accountId });
     insertSequence.run(accountId, sequence, groupId, position);
+    return { position, sequence };
   }
 
   function emulationGroupOf(accountId: AccountId): GroupRow {
@@ -78,7 +90,7 @@ export function removalsOf(database: Database, accounts: Accounts, keyPackages: 
     return group;
   }
 
-  return { begin, accountKey, bind, floorOf, isRemoved };
+  return { begin, accountKey, bind, rekey, announce, floorOf, isRemoved };
 }
 
 export type Removals = ReturnType<typeof removalsOf>;

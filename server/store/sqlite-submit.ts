@@ -9,6 +9,7 @@ import type { Accounts } from './sqlite-accounts.ts';
 import type { ExternalBases } from './sqlite-external-bases.ts';
 import type { KeyPackages } from './sqlite-key-packages.ts';
 import type { Links } from './sqlite-links.ts';
+import type { Recoveries } from './sqlite-recoveries.ts';
 import type { Removals } from './sqlite-removals.ts';
 import type { AcceptedSubmission, Consistency } from './store.ts';
 
@@ -43,6 +44,7 @@ export function submissionsOf(
   links: Links,
   externalBases: ExternalBases,
   removals: Removals,
+  recoveries: Recoveries,
   consistency: Consistency,
 ) {
   const retried = database.prepare<[Uint8Array, Uint8Array], LogRow>(
@@ -166,6 +168,7 @@ export function submissionsOf(
     changeMembers(sender, groupId, commit);
     if (commit.announces.length > 0 && epoch < removals.floorOf(sender)) throw new Refusal('stale-emulation-epoch');
     keyPackages.announce(sender, commit.announces, now);
+    if (commit.recoveryKey !== undefined) recoveries.setKey(sender, commit.recoveryKey);
     const { newDevice, welcome } = commit;
     if (newDevice !== undefined && welcome !== undefined) {
       if (newDevice.coversPosition !== group.last_position) throw new Refusal('stale-log');

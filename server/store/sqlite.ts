@@ -5,6 +5,7 @@ import { linksOf } from './sqlite-links.ts';
 import { blobsOf, readsOf } from './sqlite-reads.ts';
 import { openDatabase } from './sqlite-schema.ts';
 import { removalsOf } from './sqlite-removals.ts';
+import { recoveriesOf } from './sqlite-recoveries.ts';
 import { submissionsOf } from './sqlite-submit.ts';
 import type { Caller, Consistency, DeliveryStore } from './store.ts';
 
@@ -16,7 +17,8 @@ export function openSqliteStore(path: string, consistency: Consistency): Deliver
   const links = linksOf(database);
   const removals = removalsOf(database, accounts, keyPackages);
   const externalBases = externalBasesOf(database);
-  const submissions = submissionsOf(database, accounts, keyPackages, links, externalBases, removals, consistency);
+  const recoveries = recoveriesOf(database, accounts, keyPackages, removals);
+  const submissions = submissionsOf(database, accounts, keyPackages, links, externalBases, removals, recoveries, consistency);
   const reads = readsOf(database, externalBases);
   const blobs = blobsOf(database);
 
@@ -51,6 +53,10 @@ export function openSqliteStore(path: string, consistency: Consistency): Deliver
       const isWaiting = await read(as(caller, () => externalBases.isWaiting(caller.accountId)));
       if (isWaiting) await write(as(caller, () => externalBases.confirm(caller, sequence)));
     },
+    recoveryKey: (username) => read(() => recoveries.keyOf(username)),
+    openRecovery: (vouched) => read(() => recoveries.open(vouched)),
+    recover: (vouched, recovery, binding, entryId, now) => write(() => recoveries.recover(vouched, recovery, binding, entryId, now)),
+    listGroups: (caller) => read(as(caller, () => reads.groups(caller.accountId))),
     readGroup: (caller, groupId, epoch) => read(as(caller, () => reads.group(caller.accountId, groupId, epoch))),
     uploadKeyPackages: (caller, uploaded, now) => write(as(caller, () => keyPackages.upload(caller.accountId, uploaded, now))),
     claimKeyPackages: (caller, claimId, owners, now) => write(as(caller, () => keyPackages.claim(caller.accountId, claimId, owners, now))),

@@ -6,6 +6,9 @@ import type {
   DeviceId,
   LinkId,
   LinkSlot,
+  ListedGroup,
+  OpenedRecovery,
+  Recovery,
   SequenceEntry,
   Submission,
 } from '../../src/engine/ports.ts';
@@ -26,6 +29,12 @@ export interface AccountKey {
   readonly keyVersion: number;
   readonly signatureKey: Uint8Array;
   readonly binding: Uint8Array;
+}
+
+/** An account and the R that has vouched for a request. */
+export interface VouchedFor {
+  readonly accountId: AccountId;
+  readonly recoveryKey: Uint8Array;
 }
 
 export interface AcceptedSubmission {
@@ -87,6 +96,23 @@ export interface DeliveryStore {
    * same key. @returns whether anything has changed. @throws stale-key-version
    */
   bindAccountKey(caller: Caller, next: AccountKey, entryId: Uint8Array, now: number): Promise<boolean>;
+  /** R of an account; undefined when there is none, or no such account. */
+  recoveryKey(username: string): Promise<VouchedFor | undefined>;
+  /** What a device needs to join with R. @throws recovery-refused when R has changed */
+  openRecovery(vouched: VouchedFor): Promise<OpenedRecovery>;
+  /**
+   * Reading section 11: registers the device, revokes the account's unused KeyPackages, appends the external
+   * commit and the ResyncMessage to the emulation group's log and binds the new account key. Idempotent by
+   * device. @throws recovery-refused when R has changed, stale-epoch, stale-key-version, too-many, malformed
+   */
+  recover(
+    vouched: VouchedFor,
+    recovery: Recovery,
+    binding: Uint8Array,
+    entryId: Uint8Array,
+    now: number,
+  ): Promise<{ readonly answer: DeliveryCalls['recover']['answer']; readonly changed: boolean }>;
+  listGroups(caller: Caller): Promise<readonly ListedGroup[]>;
   /** The device has stored all of its sequence up to here: what waited for it may go. */
   confirmSequence(caller: Caller, sequence: number): Promise<void>;
   /**

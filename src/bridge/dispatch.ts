@@ -1,4 +1,4 @@
-import { fromHex } from '../bytes/index.ts';
+import { fromHex, toHex } from '../bytes/index.ts';
 import type { Command, CommandProblem, CommandResult } from '../engine/command.ts';
 import type { MessageView, StateView } from '../engine/view.ts';
 import type { BridgeCalls } from './protocol.ts';
@@ -17,6 +17,12 @@ export interface BridgeEngine {
   /** Durable when it resolves. `made` is the ID of the conversation or message that the command made. */
   command(command: Command): Promise<CommandResult & { readonly made?: string }>;
   findAccounts(usernames: readonly string[]): Promise<readonly Account[] | CommandProblem>;
+  makePhrase(): Promise<
+    | { readonly ok: true; readonly entropy: Uint8Array; readonly phraseId: string }
+    | { readonly ok: false; readonly problem: CommandProblem }
+  >;
+  /** Wipes `entropy`. */
+  recover(asked: { readonly username: string; readonly deviceName: string; readonly entropy: Uint8Array }): Promise<CommandResult>;
   streamRequest(): Promise<BridgeCalls['streamRequest']['answer']>;
   streamEvent(event: BridgeCalls['streamEvent']['request']): Promise<void>;
   wake(): Promise<void>;
@@ -28,13 +34,7 @@ type Handlers = {
 
 /** Each call of the bridge as what the engine offers: usernames are looked up first, commands' answers named for the tab. */
 export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
-  async function command(asked: Command): Promise<CommandResult & { readonly made?: string }> {
-    try {
-      return await engine.command(asked);
-    } catch (error) {
-      return { ok: false, problem: problemOf(error) };
-    }
-  }
+  const command = (asked: Command): Promise<CommandResult & { readonly made?: string }> => orProblem(() => engine.command(asked));
 
   /** Of a command that makes nothing, or nothing that a tab must know of. */
   async function plain(asked: Command): Promise<CommandResult> {
@@ -46,6 +46,16 @@ export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
     state: () => engine.state(),
     messages: ({ conversationId, before, limit }) => engine.messages(conversationId, before, limit),
     createAccount: (request) => plain({ command: 'createAccount', ...request }),
+    makePhrase: async () => {
+      const made = await orProblem(() => engine.makePhrase());
+      if (!made.ok) return made;
+      const entropy = toHex(made.entropy);
+      made.entropy.fill(0);
+      return { ok: true, entropy, phraseId: made.phraseId };
+    },
+    confirmPhrase: (request) => plain({ command: 'confirmPhrase', ...request }),
+    recover: ({ entropy, ...request }) => orProblem(() => engine.recover({ ...request, entropy: fromHex(entropy) })),
+    decideRejoin: (request) => plain({ command: 'decideRejoin', ...request }),
     startLink: (request) => plain({ command: 'startLink', ...request }),
     acceptLinkCode: (request) => plain({ command: 'acceptLinkCode', ...request }),
     confirmLink: (request) => plain({ command: 'confirmLink', ...request }),
@@ -90,6 +100,14 @@ export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
   };
 
   return { call: (call, request, callId) => handlers[call](request, callId) };
+}
+
+async function orProblem<Result extends object>(work: () => Promise<Result>): Promise<Result | { ok: false; problem: CommandProblem }> {
+  try {
+    return await work();
+  } catch (error) {
+    return { ok: false, problem: problemOf(error) };
+  }
 }
 
 /** The store's errors have words of their own for a person; the rest are ours to mend. */

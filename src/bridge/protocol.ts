@@ -3,7 +3,7 @@ import type { MessageView, StateView } from '../engine/view.ts';
 
 /**
  * Typed messages between tabs and the worker. A call is one MessageChannel: the tab posts
- * `{ call, port }`, the worker answers once on the port. Nothing here is ever a secret.
+ * `{ call, port }`, the worker answers once on the port. Nothing here is ever a secret, but for the recovery phrase.
  */
 export interface BridgeCalls {
   state: { request: object; answer: StateView };
@@ -13,6 +13,17 @@ export interface BridgeCalls {
     answer: { messages: readonly MessageView[]; more: boolean };
   };
   createAccount: { request: { username: string; deviceName: string }; answer: CommandResult };
+  /**
+   * A new recovery phrase, as the 32 bytes in hex that its 24 words stand for; the page finds the words. The one
+   * secret that comes to a tab, because a person has to write it down: once, and nothing keeps it.
+   */
+  makePhrase: { request: object; answer: { ok: true; entropy: string; phraseId: string } | { ok: false; problem: CommandProblem } };
+  /** The person has the phrase on paper. */
+  confirmPhrase: { request: { phraseId: string }; answer: CommandResult };
+  /** New device: join an account with its phrase, given as the same 32 bytes in hex. */
+  recover: { request: { username: string; deviceName: string; entropy: string }; answer: CommandResult };
+  /** After that: a conversation that somebody added the account to; see RejoiningView. */
+  decideRejoin: { request: { conversationId: string; join: boolean }; answer: CommandResult };
   /** New device: make and show a link code. */
   startLink: { request: { deviceName: string }; answer: CommandResult };
   /** Linked device: take the other one's code. */

@@ -31,6 +31,12 @@ export const MAX_KEY_PACKAGE = 16 * 1024;
 export const MAX_LINK_PAYLOAD = 32 * 1024;
 /** An ID, a key and a signature with their lengths. */
 export const MAX_REMOVAL_STATEMENT = 128;
+/** As many as an account has devices at most: only those whose leaf still stands are of interest. */
+export const MAX_RECOVERY_STATEMENTS = 32;
+/** A commit or GroupInfo of an emulation group of 32 devices takes some 20 kB. */
+export const MAX_RECOVERY_MESSAGE = 256 * 1024;
+/** Groups that one account is in: five times what the client is designed for. */
+export const MAX_LISTED_GROUPS = 1000;
 /** AccountBinding is about 140 bytes. */
 export const MAX_BINDING = 1024;
 

@@ -13,6 +13,9 @@ import {
   MAX_KEY_PACKAGE,
   MAX_KEY_PACKAGE_BATCH,
   MAX_LINK_PAYLOAD,
+  MAX_LISTED_GROUPS,
+  MAX_RECOVERY_MESSAGE,
+  MAX_RECOVERY_STATEMENTS,
   MAX_REMOVAL_STATEMENT,
   MAX_SEQUENCE_PAGE,
   SIGNATURE_LENGTH,
@@ -115,6 +118,7 @@ export const submissionFrame: Frame<Omit<Submission, 'groupId'>> = v.strictObjec
       groupInfo: message,
       announces: v.pipe(v.array(hash), v.maxLength(MAX_KEY_PACKAGE_BATCH)),
       newDevice: maybe(v.strictObject({ deviceId: id, deviceKey: exactly(KEY_LENGTH), linkId: id, coversPosition: count })),
+      recoveryKey: maybe(exactly(KEY_LENGTH)),
       refuses: maybe(count),
     }),
   ),
@@ -139,6 +143,23 @@ export const bindKeyFrame: Frame<DeliveryCalls['bind-account-key']['request']> =
   keyVersion: v.pipe(count, v.maxValue(MAX_KEY_VERSION)),
   signatureKey: exactly(KEY_LENGTH),
   proof: exactly(SIGNATURE_LENGTH),
+});
+
+const recoveryClaim = {
+  username: v.pipe(v.string(), v.maxLength(32), v.toLowerCase(), v.regex(USERNAME)),
+  deviceId: id,
+  deviceKey: exactly(KEY_LENGTH),
+  proof: exactly(SIGNATURE_LENGTH),
+};
+export const openRecoveryFrame: Frame<DeliveryCalls['open-recovery']['request']> = v.strictObject(recoveryClaim);
+export const recoverFrame: Frame<DeliveryCalls['recover']['request']> = v.strictObject({
+  ...recoveryClaim,
+  keyVersion: v.pipe(count, v.maxValue(MAX_KEY_VERSION)),
+  signatureKey: exactly(KEY_LENGTH),
+  keyProof: exactly(SIGNATURE_LENGTH),
+  epoch: count,
+  commit: v.strictObject({ messageId: id, message: bytes(1, MAX_RECOVERY_MESSAGE), groupInfo: bytes(1, MAX_RECOVERY_MESSAGE) }),
+  resync: v.strictObject({ messageId: id, message: bytes(1, MAX_RECOVERY_MESSAGE) }),
 });
 
 /** Slots that are put by request; `welcome` is written by the commit's transaction alone. */
@@ -199,6 +220,18 @@ export const answerFrames: { readonly [Call in Exclude<keyof DeliveryCalls, 'fet
     stock: count,
   }),
   'fetch-group': v.strictObject({ groupInfo: message, epoch: count, position: count }),
+  'list-groups': v.strictObject({
+    groups: v.pipe(v.array(v.strictObject({ groupId, answered: v.boolean() })), v.maxLength(MAX_LISTED_GROUPS)),
+  }),
+  'open-recovery': v.strictObject({
+    accountId: id,
+    keyVersion: count,
+    groupInfo: message,
+    epoch: count,
+    position: count,
+    removals: v.pipe(v.array(bytes(1, MAX_REMOVAL_STATEMENT)), v.maxLength(MAX_RECOVERY_STATEMENTS)),
+  }),
+  recover: v.strictObject({ keyVersion: count, binding: bytes(1, MAX_BINDING), position: count, sequence: count }),
   'begin-removal': nothing,
   'bind-account-key': v.strictObject({ keyVersion: count, binding: bytes(1, MAX_BINDING) }),
   'put-blob': nothing,
@@ -228,6 +261,7 @@ export const PROBLEM_STATUS: Readonly<Record<ProblemType, number>> = {
   'unknown-device': 401,
   'no-such-device': 404,
   'last-device': 409,
+  'recovery-refused': 403,
   'bad-signature': 401,
   'clock-skew': 401,
   'unknown-link': 404,

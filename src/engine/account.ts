@@ -13,6 +13,8 @@ import { deviceKeyOf, isDeviceName, newDevice } from './device.ts';
 import { forgetClosedLink } from './linking.ts';
 import { NO_REMOVAL } from './removal-state.ts';
 import { EMPTY_STATE, type EngineState } from './state.ts';
+import { NO_PHRASE } from './recovery-phrase.ts';
+import { forgetRecovery } from './recovery.ts';
 import type { Turn } from './turn.ts';
 
 /** Every account is a virtual client from its first device on. */
@@ -26,6 +28,7 @@ export function isUsername(text: string): boolean {
 /** Makes the device, the account key and the emulation group; the server is asked afterwards. */
 export async function createAccount(turn: Turn, username: string, deviceName: string): Promise<CommandProblem | undefined> {
   forgetClosedLink(turn);
+  forgetRecovery(turn);
   if (turn.state.device !== undefined) return 'not-ready';
   if (!isUsername(username)) return 'username-invalid';
   if (!isDeviceName(deviceName)) return 'device-name-invalid';
@@ -78,13 +81,14 @@ export async function createAccount(turn: Turn, username: string, deviceName: st
       hold: undefined,
       announceDevices: [],
       removal: NO_REMOVAL,
+      phrase: NO_PHRASE,
     },
   });
   return undefined;
 }
 
 /**
- * An emulation group must name a recovery key (reading section 11). Until the person makes a phrase
+ * An emulation group must name a recovery key (reading section 11). Until the person confirms a phrase
  * it is one whose entropy nobody keeps, so that nobody can join from outside.
  */
 function unusedRecoveryKey(turn: Turn): Uint8Array {

@@ -1,4 +1,5 @@
 import type { AccountDescription } from './ports.ts';
+import type { RecoveryMaterial } from './recovery.ts';
 
 /**
  * What a person asks for, after the runtime has looked up what needs the server. Names of new things
@@ -6,6 +7,14 @@ import type { AccountDescription } from './ports.ts';
  */
 export type Command =
   | { readonly command: 'createAccount'; readonly username: string; readonly deviceName: string }
+  /** A recovery phrase is on the screen; its R is all that is kept of it. */
+  | { readonly command: 'offerPhrase'; readonly recoveryKey: Uint8Array }
+  | { readonly command: 'confirmPhrase'; readonly phraseId: string }
+  | { readonly command: 'beginRecovery'; readonly username: string; readonly deviceName: string }
+  | { readonly command: 'joinByRecovery'; readonly material: RecoveryMaterial }
+  | { readonly command: 'forgetRecovery' }
+  /** Of a conversation that somebody added the account to and that no device has answered in. */
+  | { readonly command: 'decideRejoin'; readonly conversationId: string; readonly join: boolean }
   | { readonly command: 'startLink'; readonly deviceName: string }
   | { readonly command: 'acceptLinkCode'; readonly code: string }
   | { readonly command: 'confirmLink'; readonly yes: boolean }
@@ -47,6 +56,10 @@ export type CommandProblem =
   | 'link-in-progress'
   | 'unknown-device'
   | 'last-device' // nobody would be left to act for the account
+  | 'phrase-replaced' // another phrase was made meanwhile
+  | 'recovery-refused' // no such account, no phrase, or another one
+  | 'recovery-moved' // the account changed under the recovery: the phrase is needed again
+  | 'recovery-tampered' // what the server gave is not the account that the phrase is for
   | 'no-link'
   | 'storage-failed'
   | 'internal';

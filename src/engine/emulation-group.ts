@@ -35,7 +35,8 @@ import { dropPending, secretsOf } from './pending-emulation.ts';
 import type { EmulationState, OutstandingKeyPackage, PendingEmulationMessage } from './state.ts';
 import { beginRenewal, noteOwnPath } from './renewal-state.ts';
 import type { Turn } from './turn.ts';
-import { afterRemove, followAccountKey, followBegin, followResync } from './removal-follow.ts';
+import { checkRecovering, followRecoveryKey } from './recovery-phrase.ts';
+import { afterRecovery, afterRemove, followAccountKey, followBegin, followResync } from './removal-follow.ts';
 import { allocate, currentEpoch, evaluate, prepareLeaf } from './virtual-leaf.ts';
 
 /** This device's part in the emulation group: commits with virtual client actions, device profiles. */
@@ -105,6 +106,8 @@ export interface EmulationCommit {
   readonly keyPackages: readonly OutstandingKeyPackage[];
   readonly welcomeExtensions: readonly Extension[];
   readonly newDevice: NewDevice | undefined;
+  /** What a GroupContextExtensions proposal among `proposals` makes of R. */
+  readonly recoveryKey?: Uint8Array;
 }
 
 /** Every commit of the emulation group has a path with fresh keys (reading section 7). */
@@ -135,6 +138,7 @@ export async function prepareCommit(turn: Turn, what: EmulationCommit): Promise<
     groupInfo: value.groupInfo,
     announces: what.keyPackages.map(({ keyPackageRef: ref }) => ref),
     newDevice: what.newDevice,
+    recoveryKey: what.recoveryKey,
     refuses: refusedCommit,
   };
   turn.updateEmulation({
@@ -271,9 +275,10 @@ async function followCommit(
 ): Promise<void> {
   const before = currentEpoch(turn);
   const action = decodeActionAad(EMULATION_PROTOCOL, opened.authenticatedData);
+  if (opened.pathLeaf === undefined) throw new EngineError('bad-action');
+  if (opened.external) return followRecovery(turn, entry, opened, opened.pathLeaf);
   if (opened.sender.senderType !== 'member') throw new EngineError('unexpected-sender');
   const emulatorLeaf = opened.sender.leafIndex;
-  if (opened.pathLeaf === undefined) throw new EngineError('bad-action');
   if (own === undefined && emulatorLeaf === turn.emulation().group.ownLeaf) throw new EngineError('unexpected-sender');
   if (action?.type === 'key_package_upload' && own === undefined) checkKeyPackageUpload(EMULATION_PROTOCOL, before, emulatorLeaf, action);
   const ownPath =
@@ -286,7 +291,8 @@ async function followCommit(
     now: secondsOf(entry.acceptedAt),
   });
   const effects = applied.value;
-  if (action !== undefined && (effects.added.length > 0 || effects.removed.length > 0)) throw new EngineError('bad-action');
+  const rekeyed = followRecoveryKey(turn, applied.next, own !== undefined);
+  if (action !== undefined && (rekeyed || effects.added.length > 0 || effects.removed.length > 0)) throw new EngineError('bad-action');
   turn.spend(applied.spent);
   if (effects.removedSelf) {
     turn.update({ unlinked: true });
@@ -298,7 +304,8 @@ async function followCommit(
   }
   const epoch = adoptEmulationGroup(turn, applied.next, entry.acceptedAt);
   if (own !== undefined) noteOwnPath(turn);
-  if (action === undefined) {
+  // A new R changes nothing that the conversations' leaves come from.
+  if (action === undefined && !rekeyed) {
     const floor = { epoch: epoch.epoch, by: emulatorLeaf, othersFrom: othersFrom(turn) };
     if (effects.added.length > 0 || effects.removed.length > 0) turn.updateEmulation({ floor });
     beginRenewal(turn, floor, own?.purpose === 'renew' && !turn.emulation().renewalAsked);
@@ -315,6 +322,27 @@ async function followCommit(
     effects.added.map(({ leaf }) => leaf),
     emulatorLeaf,
   );
+}
+
+/**
+ * A new device joins from outside (draft section 4.2): only who has the phrase can have signed its leaf
+ * (reading section 11). It counts as an Add for the floor, and all KeyPackages before it are revoked.
+ * @throws VirtualClientError 'recovery-signature-invalid'; EngineError
+ */
+async function followRecovery(turn: Turn, entry: SequenceEntry, opened: OpenedCommit, joining: LeafNode): Promise<void> {
+  const { group } = turn.emulation();
+  checkRecovering(group, joining);
+  if (decodeActionAad(EMULATION_PROTOCOL, opened.authenticatedData) !== undefined) throw new EngineError('bad-action');
+  const applied = await applyCommit(EMULATION_SUITE, group, opened, { checkLeaf: emulatorLeafCheck, now: secondsOf(entry.acceptedAt) });
+  const { added, removed } = applied.value;
+  const [joiner] = added;
+  if (joiner === undefined || added.length !== 1 || removed.length > 0) throw new EngineError('bad-action');
+  turn.spend(applied.spent);
+  const epoch = adoptEmulationGroup(turn, applied.next, entry.acceptedAt);
+  const floor = { epoch: epoch.epoch, by: joiner.leafIndex, othersFrom: othersFrom(turn) };
+  turn.updateEmulation({ floor });
+  beginRenewal(turn, floor, false);
+  afterRecovery(turn);
 }
 
 /** At least OTHERS_RENEW_AFTER from now, at most twice that. */

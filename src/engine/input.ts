@@ -21,6 +21,8 @@ export type Preparation =
   | { readonly kind: 'remove-devices' }
   | { readonly kind: 'account-key' }
   | { readonly kind: 'renew-keys' }
+  | { readonly kind: 'recovery-key' }
+  | { readonly kind: 'rejoined' }
   | { readonly kind: 'claim'; readonly conversationId: string }
   | { readonly kind: 'message'; readonly conversationId: string }
   | { readonly kind: 'renewal'; readonly conversationId: string }
@@ -32,7 +34,7 @@ export type Preparation =
   | { readonly kind: 'forget-past' };
 
 /** Requests whose answers change the state. */
-export type EngineCall = Exclude<DeliveryCall, 'find-account' | 'fetch-sequence'>;
+export type EngineCall = Exclude<DeliveryCall, 'find-account' | 'fetch-sequence' | 'open-recovery'>;
 
 /** One request with its answer. */
 export type AnswerInput = {

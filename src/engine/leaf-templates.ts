@@ -42,8 +42,11 @@ export function virtualLeafTemplate(account: AccountState, derivationInfo: Uint8
   };
 }
 
-/** Leaf of this device in the emulation group; its credential names the device, not the person. */
-export function emulatorLeafTemplate(device: DeviceState): LeafTemplate {
+/**
+ * Leaf of this device in the emulation group; its credential names the device, not the person. A device that
+ * joins from outside brings `recoverySignature` (reading section 11).
+ */
+export function emulatorLeafTemplate(device: DeviceState, recoverySignature?: Uint8Array): LeafTemplate {
   return {
     signaturePublicKey: device.emulatorSignatureKey,
     credential: { credentialType: 'basic', identity: device.deviceId },
@@ -54,6 +57,7 @@ export function emulatorLeafTemplate(device: DeviceState): LeafTemplate {
         encodeComponentIds([COMPONENTS.virtualClientAction, COMPONENTS.newEmulatorClientState, COMPONENTS.recovery]),
       ],
       [COMPONENTS.safeAad, encodeComponentIds([COMPONENTS.virtualClientAction])],
+      ...(recoverySignature === undefined ? [] : [[COMPONENTS.recovery, recoverySignature] as const]),
     ]),
   };
 }

@@ -21,6 +21,7 @@ import {
 } from './link-code.ts';
 import type { DeliveryAnswer, LinkSlot } from './ports.ts';
 import { EMULATION_SUITE } from './protocol.ts';
+import { forgetRecovery } from './recovery.ts';
 import { EMPTY_STATE, type AdderLink, type LinkState, type NewDeviceLink } from './state.ts';
 import type { Turn } from './turn.ts';
 import type { LinkProblem } from './view.ts';
@@ -47,6 +48,7 @@ type SealedSlot = Exclude<LinkSlot, 'welcome'>;
 /** New device: makes its identity and a KeyPackage for the emulation group, and asks to be linked. */
 export async function startLink(turn: Turn, deviceName: string): Promise<CommandProblem | undefined> {
   forgetClosedLink(turn);
+  forgetRecovery(turn);
   if (turn.state.device !== undefined || turn.state.link !== undefined) return 'link-in-progress';
   if (!isDeviceName(deviceName)) return 'device-name-invalid';
   const device = newDevice(turn, deviceName);

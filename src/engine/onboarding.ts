@@ -31,6 +31,7 @@ import { mailboxOf, requestOf, withoutKeys } from './linking.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import { decodeRecord, encodeRecord } from './record-codec.ts';
 import { isRemoving, NO_REMOVAL } from './removal-state.ts';
+import { NO_PHRASE } from './recovery-phrase.ts';
 import { INLINE_BUDGET, isReference, withReferences, wholeGroup, type WholeGroup } from './state-transfer.ts';
 import {
   NeedGroups,
@@ -39,6 +40,7 @@ import {
   type EndedEpoch,
   type EngineState,
   type NewDeviceLink,
+  type PhraseState,
   type SigningKey,
 } from './state.ts';
 import type { Turn } from './turn.ts';
@@ -56,6 +58,7 @@ interface ApplicationData {
   readonly emulationPosition: number;
   readonly floorEpoch: bigint;
   readonly renewalEpoch: bigint;
+  readonly phrase: PhraseState['status'];
   readonly deviceNames: ReadonlyMap<string, string>;
   readonly contacts: ReadonlyMap<string, string>;
   readonly announcedAt: ReadonlyMap<string, number>;
@@ -131,6 +134,7 @@ function exportState(
     emulationPosition: emulation.position,
     floorEpoch: emulation.floor.epoch,
     renewalEpoch: emulation.renewal.epoch,
+    phrase: emulation.phrase.status,
     deviceNames: emulation.deviceNames,
     contacts: state.contacts,
     announcedAt: new Map([...state.keyPackages].map(([ref, { announcedAt }]) => [ref, announcedAt])),
@@ -253,6 +257,7 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
       hold: undefined,
       announceDevices: [],
       removal: NO_REMOVAL,
+      phrase: { ...NO_PHRASE, status: application.phrase },
     },
     keyPackages: new Map(
       told.activeKeyPackages.map((keyPackage) => {

@@ -50,6 +50,8 @@ export interface CommitRouting {
   /** Refs that a KeyPackageUpload in this commit (emulation group) announces. */
   readonly announces: readonly Uint8Array[];
   readonly newDevice: NewDevice | undefined;
+  /** R that a GroupContextExtensions proposal in this commit (emulation group) sets (reading section 11). */
+  readonly recoveryKey: Uint8Array | undefined;
   /** Log position of the commit for the same epoch that this one's maker refused (reading section 15). */
   readonly refuses: number | undefined;
 }
@@ -100,6 +102,44 @@ export interface ClaimedKeyPackage {
   readonly accountId: AccountId;
   readonly keyPackageRef: Uint8Array;
   readonly keyPackage: Uint8Array;
+}
+
+/** A device that the server does not know, vouched for by R: `proof` is R's signature over RecoveryProofTBS. */
+export interface RecoveryClaim {
+  readonly username: string;
+  readonly deviceId: DeviceId;
+  readonly deviceKey: Uint8Array;
+  readonly proof: Uint8Array;
+}
+
+export interface OpenedRecovery {
+  readonly accountId: AccountId;
+  readonly keyVersion: number;
+  /** Newest GroupInfo of the emulation group, and where its log ends. */
+  readonly groupInfo: Uint8Array;
+  readonly epoch: number;
+  readonly position: number;
+  /** RemovalStatements of devices that were cut off, newest first: some may still be in the group. */
+  readonly removals: readonly Uint8Array[];
+}
+
+/** All that a recovery changes at the server at once (draft section 4.2, reading section 11). */
+export interface Recovery extends RecoveryClaim {
+  /** The account's key that `signatureKey` replaces; refused unless it is the newest. */
+  readonly keyVersion: number;
+  readonly signatureKey: Uint8Array;
+  /** The new key's signature over AccountKeyTBS. */
+  readonly keyProof: Uint8Array;
+  /** Epoch of the emulation group that the external commit ends. */
+  readonly epoch: number;
+  readonly commit: { readonly messageId: MessageId; readonly message: Uint8Array; readonly groupInfo: Uint8Array };
+  /** ResyncMessage, in the epoch that the commit begins. */
+  readonly resync: { readonly messageId: MessageId; readonly message: Uint8Array };
+}
+
+export interface ListedGroup {
+  readonly groupId: Uint8Array;
+  readonly answered: boolean;
 }
 
 export interface AccountDescription {
@@ -161,6 +201,12 @@ export interface DeliveryCalls {
     request: { groupId: Uint8Array; epoch: number | undefined };
     answer: { groupInfo: Uint8Array; epoch: number; position: number };
   };
+  /** Groups of the account, without its emulation group. `answered`: the account has sent something there itself. */
+  'list-groups': { request: object; answer: { groups: readonly ListedGroup[] } };
+  /** A new device asks what it needs to join with the recovery phrase. Signed by its own key, as 'create-account'. */
+  'open-recovery': { request: RecoveryClaim; answer: OpenedRecovery };
+  /** Reading section 11, in one transaction. Signed by the new device's own key; idempotent by device. */
+  recover: { request: Recovery; answer: { keyVersion: number; binding: Uint8Array; position: number; sequence: number } };
   'put-blob': { request: { hash: Uint8Array; bytes: Uint8Array }; answer: object };
   'fetch-blob': { request: { hash: Uint8Array }; answer: { bytes: Uint8Array } };
   /** Public, by the mailbox's token; the first `request` makes the mailbox. */
@@ -195,6 +241,7 @@ export type ProblemType =
   | 'unknown-device'
   | 'no-such-device' // the account has no such device to remove
   | 'last-device' // without it nobody could act for the account
+  | 'recovery-refused' // no such account, no phrase, or another one
   | 'bad-signature'
   | 'clock-skew'
   | 'unknown-link'

@@ -22,7 +22,7 @@ import type { StoredLine } from './turn.ts';
  * Which part of the state lies in which record. A part is written when its object is another one
  * than before, so a step costs what it changed and not what there is.
  *
- *     device, creating, account, cursor, link, uploads, contacts, notices, unlinked, externalJoins
+ *     device, creating, recovering, account, rejoining, cursor, link, uploads, contacts, notices, unlinked, externalJoins
  *     link-blob/<hash>           one per sealed conversation on its way to a new device; loaded with link
  *     emulation/state            position, floor, names
  *     emulation/pending          the message that is on its way
@@ -38,7 +38,9 @@ import type { StoredLine } from './turn.ts';
 const SINGLE = [
   'device',
   'creating',
+  'recovering',
   'account',
+  'rejoining',
   'cursor',
   'link',
   'uploads',

@@ -164,6 +164,7 @@ async function commitExternally(turn: Turn, id: string, { groupInfo, epoch }: De
       groupInfo: made.groupInfo,
       announces: [],
       newDevice: undefined,
+      recoveryKey: undefined,
       refuses: undefined,
     },
   };

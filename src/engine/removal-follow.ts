@@ -9,6 +9,7 @@ import { deviceIdOf } from './leaf-check.ts';
 import { dropPending } from './pending-emulation.ts';
 import type { SequenceEntry } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
+import { markPhrase } from './recovery-phrase.ts';
 import { forgetFinished, membersOf, updateRemoval } from './removal-members.ts';
 import { isUnsafe } from './removal-state.ts';
 import { requeueUnanswered } from './sending.ts';
@@ -61,13 +62,26 @@ export function afterRemove(turn: Turn, removed: readonly LeafNode[], epoch: big
     floor: epoch,
   });
   for (const name of names) turn.notice('device-removed', name);
+  markPhrase(turn);
   for (const [id, conversation] of turn.state.conversations) {
     const { pending } = conversation;
     if (pending?.submission.kind === 'application' && isUnsafe(turn.emulation(), conversation)) requeueUnanswered(turn, id, pending);
   }
 }
 
-/** The first after the Remove wins. */
+/**
+ * A device has joined with the recovery phrase: its ResyncMessage tells the account's new key next. The
+ * newcomer does not know who is there, so each tells its own name.
+ */
+export function afterRecovery(turn: Turn): void {
+  revokeKeyPackages(turn);
+  updateRemoval(turn, { keyDue: true });
+  const { emulatorSignatureKey: signatureKey, deviceName: name } = turn.device();
+  turn.updateEmulation({ announceDevices: [...turn.emulation().announceDevices, { signatureKey, name }] });
+  turn.notice('device-recovered', '');
+}
+
+/** The first after the Remove or the external join wins. */
 export function followResync(turn: Turn, opened: OpenedApplication): void {
   const { group, removal } = turn.emulation();
   const key = decodeResyncMessage(opened.applicationData);

@@ -49,9 +49,11 @@ export interface RemovalProgress {
 export function removalProgress({ account, emulation, conversations }: EngineState): RemovalProgress | undefined {
   if (account === undefined || emulation === undefined) return undefined;
   const { removal } = emulation;
+  const names = [...removal.asked, ...removal.cutOff].map(({ name }) => name).concat(removal.removed);
+  // A key that is due after a recovery is nobody's removal.
+  if (names.length === 0) return undefined;
   const members = [...conversations.values()].filter(({ state }) => state === 'member' || state === 'out-of-step');
   const total = members.length;
-  const names = [...removal.asked, ...removal.cutOff].map(({ name }) => name).concat(removal.removed);
   if (removal.asked.length > 0) return { step: 'cutting-off', names, done: 0, total };
   if (removal.cutOff.length > 0) return { step: 'removing', names, done: 0, total };
   if (isKeyPending(removal)) return { step: 'new-key', names, done: 0, total };

@@ -4,6 +4,7 @@ import { waitsForGroupInfo } from './external-join.ts';
 import type { AnswerInput, Input } from './input.ts';
 import { isPastOver } from './past-epochs.ts';
 import type { AccountDescription, DeliveryPort, DeviceProof, SequenceEntry, StorePort } from './ports.ts';
+import { makePhrase, recover, type MadePhrase, type RecoveryHands } from './recovery-driver.ts';
 import { StateKeeper } from './state-keeper.ts';
 import type { StepResult } from './step.ts';
 import { todosOf, type Todo } from './todo.ts';
@@ -46,6 +47,10 @@ export interface EngineRuntime {
   command(command: Command): Promise<CommandResult & { made?: string }>;
   /** The accounts behind usernames, as a command needs them. */
   findAccounts(usernames: readonly string[]): Promise<AccountDescription[] | CommandProblem>;
+  /** A new recovery phrase's entropy, to be shown once. */
+  makePhrase(): Promise<MadePhrase>;
+  /** Joins an account with its phrase; wipes `entropy`. Goes on by itself when it has answered. */
+  recover(asked: { readonly username: string; readonly deviceName: string; readonly entropy: Uint8Array }): Promise<CommandResult>;
   streamRequest(): Promise<PreparedStream | undefined>;
   streamEvent(event: { event: 'entry' | 'stock' | 'gone'; data: string } | { event: 'opened' | 'closed' }): Promise<void>;
   /** Tries what is still to do. */
@@ -134,6 +139,34 @@ class Runtime implements EngineRuntime {
       found.push(answer.value);
     }
     return found;
+  }
+
+  makePhrase(): Promise<MadePhrase> {
+    return makePhrase(this.#recoveryHands());
+  }
+
+  recover(asked: Parameters<EngineRuntime['recover']>[0]): Promise<CommandResult> {
+    return recover(this.#recoveryHands(), asked);
+  }
+
+  #recoveryHands(): RecoveryHands {
+    const step = async (command: Command): Promise<CommandProblem | undefined> => (await this.#step({ type: 'command', command })).problem;
+    return {
+      random: this.#ports.random,
+      state: () => this.#keeper.state(),
+      step,
+      ask: async (call, request) => {
+        const answer = await this.#ports.delivery.send(call, request, await this.#proof(), new AbortController().signal);
+        this.#heard(answer.outcome !== 'unreachable');
+        return answer;
+      },
+      settle: async (make) => {
+        const outcome = this.#nextOutcome();
+        const problem = await make();
+        this.#kick();
+        return problem ?? outcome;
+      },
+    };
   }
 
   async streamRequest(): Promise<PreparedStream | undefined> {

@@ -232,6 +232,7 @@ async function makeCommit(turn: Turn, id: string, item: WorkItem, plan: CommitPl
     groupInfo: value.groupInfo,
     announces: [],
     newDevice: undefined,
+    recoveryKey: undefined,
     refuses: conversation.refusedCommit,
   };
   return submissionOf(conversation, item, {

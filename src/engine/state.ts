@@ -1,7 +1,7 @@
 import type { Secret } from '../bytes/index.ts';
 import type { GroupState } from '../mls/index.ts';
 import type { EmulationEpoch, GuardKey, LiveLeaf, Operation } from '../virtual-client/index.ts';
-import type { AccountId, DeviceId, MessageId, Submission } from './ports.ts';
+import type { AccountId, DeviceId, MessageId, Recovery, Submission } from './ports.ts';
 import type { LinkProblem, NoticeView } from './view.ts';
 
 /**
@@ -12,7 +12,11 @@ export interface EngineState {
   readonly device: DeviceState | undefined;
   /** An account that this device asked the server to make; the answer is still out. */
   readonly creating: CreatingState | undefined;
+  /** This device is to join an account with its recovery phrase. */
+  readonly recovering: RecoveringState | undefined;
   readonly account: AccountState | undefined;
+  /** After that: what is known of bringing the conversations back; undefined when it is over. */
+  readonly rejoining: RejoiningState | undefined;
   readonly cursor: Cursor;
   readonly emulation: EmulationState | undefined;
   /** Outstanding KeyPackages of the account, by reference: any device can use any of them. */
@@ -74,6 +78,43 @@ export interface CreatingState {
   readonly authenticationKey: Uint8Array | undefined;
 }
 
+/** Joining by phrase (reading section 11). Neither the phrase nor R's seed is ever part of the state. */
+export interface RecoveringState {
+  readonly username: string;
+  /** The one transaction, until it is answered. Without it the phrase is needed, again if the account had moved on. */
+  readonly pending:
+    | {
+        readonly request: Recovery;
+        readonly accountId: AccountId;
+        readonly signer: Secret<'signature_private_key'>;
+        readonly authenticationKey: Uint8Array;
+      }
+    | undefined;
+}
+
+export interface RejoiningState {
+  /** Undefined until the server has listed them. */
+  readonly groups: readonly RejoinedGroup[] | undefined;
+}
+
+export interface RejoinedGroup {
+  readonly groupId: Uint8Array;
+  /** 'ask': somebody added the account and no device has answered there, so the person decides. */
+  readonly wish: 'join' | 'ask' | 'discard';
+  /** Of one that the person is asked about, as its newest GroupInfo has them. */
+  readonly members: readonly AccountId[] | undefined;
+}
+
+/** The recovery phrase, as far as devices know of it. */
+export interface PhraseState {
+  /** 'replace': a device that was removed may have seen it. */
+  readonly status: 'none' | 'set' | 'replace';
+  /** R of a phrase that is on a screen here and not confirmed. */
+  readonly offered: Uint8Array | undefined;
+  /** R that the person has confirmed here and the emulation group does not name yet. */
+  readonly confirmed: Uint8Array | undefined;
+}
+
 /** The account's sequence and how far this device has followed it. */
 export interface Cursor {
   readonly sequence: number;
@@ -129,6 +170,7 @@ export interface EmulationState {
   /** Device profiles still to be told to the siblings. */
   readonly announceDevices: readonly DeviceProfile[];
   readonly removal: RemovalState;
+  readonly phrase: PhraseState;
 }
 
 /** Removals of devices and how far they are (reading section 12); what is left to do follows from it. */
@@ -144,7 +186,7 @@ export interface RemovalState {
   }[];
   /** Names of those that are out; of interest until every conversation is renewed. */
   readonly removed: readonly string[];
-  /** A Remove is in the log, and no new account key after it. */
+  /** A Remove or an external join is in the log, and no new account key after it. */
   readonly keyDue: boolean;
   /** New account keys in the log that the server has not bound, oldest first. */
   readonly told: readonly Omit<SigningKey, 'keyVersion'>[];
@@ -161,7 +203,8 @@ export interface DeviceProfile {
 
 /** One message of ours on its way to the emulation group's log. */
 export interface PendingEmulationMessage {
-  readonly purpose: 'key-packages' | 'add-device' | 'device-profile' | 'renew' | 'external-join' | 'remove-devices' | 'account-key';
+  readonly purpose:
+    'key-packages' | 'add-device' | 'device-profile' | 'renew' | 'external-join' | 'remove-devices' | 'account-key' | 'recovery-key';
   readonly submission: Submission;
   /** Of a commit: what applying it needs when it comes back. */
   readonly encryptionPrivateKey: Secret<'encryption_private_key'> | undefined;
@@ -378,7 +421,9 @@ export interface AdderLink extends LinkCommon {
 export const EMPTY_STATE: EngineState = {
   device: undefined,
   creating: undefined,
+  recovering: undefined,
   account: undefined,
+  rejoining: undefined,
   cursor: { sequence: 0, known: 0 },
   emulation: undefined,
   keyPackages: new Map(),

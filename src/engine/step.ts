@@ -32,6 +32,10 @@ import {
 } from './linking.ts';
 import { importState, prepareAddDevice } from './onboarding.ts';
 import { forgetOldEpochs } from './past-epochs.ts';
+import { beginRecovery, forgetRecovery, joinByRecovery, onRecoverAnswer } from './recovery.ts';
+import { prepareRecoveryKey } from './recovery-key.ts';
+import { confirmPhrase, offerPhrase } from './recovery-phrase.ts';
+import { decideRejoin, endRejoining, onAskedGroup, onGroupsListed } from './recovery-rejoin.ts';
 import { onExternalCommitAnswer, onGroupInfo, prepareAnnouncement } from './rejoin.ts';
 import { onBindAnswer, onRemovalAnswer, prepareAccountKey, prepareRemoveDevices, removeDevice } from './removal.ts';
 import { prepareRenewKeys, renewKeys } from './renewal.ts';
@@ -104,6 +108,19 @@ async function command(turn: Turn, asked: Command): Promise<CommandOutcome> {
   switch (asked.command) {
     case 'createAccount':
       return createAccount(turn, asked.username, asked.deviceName);
+    case 'offerPhrase':
+      return offerPhrase(turn, asked.recoveryKey);
+    case 'confirmPhrase':
+      return confirmPhrase(turn, asked.phraseId);
+    case 'beginRecovery':
+      return beginRecovery(turn, asked.username, asked.deviceName);
+    case 'joinByRecovery':
+      return joinByRecovery(turn, asked.material);
+    case 'forgetRecovery':
+      forgetRecovery(turn);
+      return undefined;
+    case 'decideRejoin':
+      return decideRejoin(turn, asked.conversationId, asked.join);
     case 'startLink':
       return startLink(turn, asked.deviceName);
     case 'acceptLinkCode':
@@ -139,6 +156,9 @@ async function command(turn: Turn, asked: Command): Promise<CommandOutcome> {
 
 const WITHOUT_ACCOUNT: ReadonlySet<Command['command']> = new Set([
   'createAccount',
+  'beginRecovery',
+  'joinByRecovery',
+  'forgetRecovery',
   'startLink',
   'confirmLink',
   'closeLink',
@@ -157,6 +177,10 @@ async function prepare(turn: Turn, what: Preparation): Promise<void> {
       return prepareRenewKeys(turn);
     case 'account-key':
       return prepareAccountKey(turn);
+    case 'recovery-key':
+      return prepareRecoveryKey(turn);
+    case 'rejoined':
+      return endRejoining(turn);
     case 'add-device': {
       const { link } = turn.state;
       if (link?.role === 'adder') await prepareAddDevice(turn, link);
@@ -194,6 +218,10 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
       return onServerDescribed(turn, input.answer);
     case 'create-account':
       return onAccountAnswer(turn, input.answer);
+    case 'recover':
+      return onRecoverAnswer(turn, input.answer);
+    case 'list-groups':
+      return onGroupsListed(turn, input.answer);
     case 'submit':
       if (input.conversationId === undefined) onEmulationAnswer(turn, input.request, input.answer);
       else if (!onExternalCommitAnswer(turn, input.conversationId, input.request, input.answer)) {
@@ -201,7 +229,8 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
       }
       return;
     case 'fetch-group':
-      if (input.conversationId !== undefined) await onGroupInfo(turn, input.conversationId, input.request, input.answer);
+      if (input.conversationId === undefined || onAskedGroup(turn, input.conversationId, input.answer)) return;
+      await onGroupInfo(turn, input.conversationId, input.request, input.answer);
       return;
     case 'upload-key-packages':
       if (input.answer.outcome === 'done') turn.update({ uploads: undefined, stock: input.answer.value.stock });
@@ -263,5 +292,5 @@ async function takeWelcome(turn: Turn, welcome: Uint8Array): Promise<void> {
 
 /** A refusal that means that this device is gone from the account. A device that is being made is not known yet. */
 function isUnknownDevice({ call, answer }: AnswerInput): boolean {
-  return call !== 'create-account' && answer.outcome === 'refused' && answer.problem.type === 'unknown-device';
+  return call !== 'create-account' && call !== 'recover' && answer.outcome === 'refused' && answer.problem.type === 'unknown-device';
 }

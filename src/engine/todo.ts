@@ -8,6 +8,8 @@ import { isOver, mailboxOf } from './linking.ts';
 import { canAddDevice } from './onboarding.ts';
 import { pastEpochsUntil } from './past-epochs.ts';
 import type { DeliveryCalls, LinkSlot } from './ports.ts';
+import { recoveringTodos } from './recovery.ts';
+import { askedMembers, rejoiningTodos } from './recovery-rejoin.ts';
 import { removalMessage, removalRequests } from './removal.ts';
 import { renewalTodo } from './renewal.ts';
 import { isKeyPending, isRemoving, needsRenewal } from './removal-state.ts';
@@ -52,10 +54,11 @@ export function todosOf(state: EngineState, now: number): Todo[] {
         : { lane: 'account', do: 'send', call: 'create-account', request, conversationId: undefined },
     );
   }
+  todos.push(...recoveringTodos(state.recovering));
   const { emulation } = state;
   if (state.account === undefined || emulation === undefined) return todos;
   todos.push(...emulationTodos(state, emulation, now), ...removalRequests(state, emulation, now));
-  todos.push(...uploadTodos(state), ...contactTodos(state), ...joinTodos(state, emulation, now));
+  todos.push(...uploadTodos(state), ...contactTodos(state), ...joinTodos(state, emulation, now), ...rejoiningTodos(state));
   const until = pastEpochsUntil(state);
   if (until !== undefined && until > now) todos.push({ lane: 'past-epochs', do: 'wait', until });
   // What a person wrote goes before what is renewed in the background.
@@ -124,15 +127,18 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
   if (hold !== undefined && 'notBefore' in hold && now < hold.notBefore) return [{ lane, do: 'wait', until: hold.notBefore }];
   const removing = removalMessage(emulation, now);
   if (removing !== undefined) return [removing];
+  if (emulation.phrase.confirmed !== undefined) return [{ lane, do: 'prepare', what: { kind: 'recovery-key' } }];
   if (state.link?.role === 'adder' && state.link.step === 'adding' && canAddDevice(state)) {
     return [{ lane, do: 'prepare', what: { kind: 'add-device' } }];
   }
   if (emulation.announceDevices.length > 0) return [{ lane, do: 'prepare', what: { kind: 'device-profile' } }];
+  const mayMakeKeyPackages = state.uploads === undefined && !isRemoving(emulation);
+  const makeKeyPackages: Todo = { lane, do: 'prepare', what: { kind: 'key-packages' } };
+  // After a recovery they come before the conversations (draft section 4.2): nobody could add the account meanwhile.
+  if (mayMakeKeyPackages && state.keyPackages.size === 0 && state.rejoining !== undefined) return [makeKeyPackages];
   const join = joinToAnnounce(state, now);
   if (join !== undefined) return [{ lane, do: 'prepare', what: { kind: 'announce-join', conversationId: join } }];
-  if (state.uploads === undefined && !isRemoving(emulation) && needsKeyPackages(emulation, state.stock, state.keyPackages.size)) {
-    return [{ lane, do: 'prepare', what: { kind: 'key-packages' } }];
-  }
+  if (mayMakeKeyPackages && needsKeyPackages(emulation, state.stock, state.keyPackages.size)) return [makeKeyPackages];
   return isRemoving(emulation) ? [] : [renewalTodo(state, emulation, now)];
 }
 
@@ -144,9 +150,11 @@ function uploadTodos({ uploads, keyPackages, emulation }: EngineState): Todo[] {
   return [{ lane: 'key-packages', do: 'send', call: 'upload-key-packages', request, conversationId: undefined }];
 }
 
-function contactTodos({ conversations, contacts }: EngineState): Todo[] {
+function contactTodos(state: EngineState): Todo[] {
+  const { conversations, contacts } = state;
   const unknown = new Map<string, Uint8Array>();
   for (const { members } of conversations.values()) for (const [id, accountId] of strangers(members, contacts)) unknown.set(id, accountId);
+  for (const [id, accountId] of strangers(askedMembers(state), contacts)) unknown.set(id, accountId);
   if (unknown.size === 0) return [];
   const request = { accountIds: [...unknown.values()].slice(0, MAX_DESCRIBED) };
   return [{ lane: 'contacts', do: 'send', call: 'describe-accounts', request, conversationId: undefined }];

@@ -36,7 +36,7 @@ export class Turn {
   notifications: StoredLine[] = [];
   refused: { readonly sequence: number; readonly code: string }[] = [];
   /** Outcome of a command that had to wait for the server. */
-  outcome: { readonly command: 'createAccount'; readonly problem: CommandProblem | undefined } | undefined;
+  outcome: { readonly command: 'createAccount' | 'recover'; readonly problem: CommandProblem | undefined } | undefined;
   /** The server is ahead of us: fetch the sequence before anything else. */
   behind = false;
 

@@ -4,6 +4,7 @@ import { deviceIdOf } from './leaf-check.ts';
 import { encodeLinkCode, shortNumberOf } from './link-code.ts';
 import { transcriptOf } from './linking.ts';
 import { EMULATION_SUITE } from './protocol.ts';
+import { rejoinProgress } from './recovery-rejoin.ts';
 import { isUnsafe, removalProgress } from './removal-state.ts';
 import { renewalProgress } from './renewal-state.ts';
 import { pendingItems } from './sending.ts';
@@ -19,6 +20,8 @@ import type {
   MessageView,
   NoticeView,
   Phase,
+  PhraseView,
+  RejoiningView,
   StateView,
 } from './view.ts';
 import { maySend } from './virtual-leaf.ts';
@@ -31,6 +34,9 @@ export function viewOf(state: EngineState, connection: ConnectionView): StateVie
     devices: deviceViews(state),
     removal: removalProgress(state),
     renewal: state.emulation && { progress: renewalProgress(state), at: state.emulation.renewal.at },
+    phrase: phraseView(state),
+    phraseNeededFor: state.recovering?.pending === undefined ? state.recovering?.username : undefined,
+    rejoining: rejoiningView(state),
     conversations: [...state.conversations]
       .map(([id, conversation]) => conversationView(state, id, conversation))
       .sort((a, b) => activityOf(state, b) - activityOf(state, a)),
@@ -40,15 +46,31 @@ export function viewOf(state: EngineState, connection: ConnectionView): StateVie
   };
 }
 
-function phaseOf({ unlinked, account, creating, link }: EngineState): Phase {
+function phraseView({ emulation }: EngineState): PhraseView {
+  if (emulation === undefined) return 'none';
+  return emulation.phrase.confirmed === undefined ? emulation.phrase.status : 'saving';
+}
+
+function rejoiningView(state: EngineState): RejoiningView | undefined {
+  const progress = rejoinProgress(state);
+  if (progress === undefined) return undefined;
+  const asks = progress.asks.map(({ groupId, members }) => ({
+    conversationId: toHex(groupId),
+    members: members.map((accountId) => memberView(state, accountId).username),
+  }));
+  return { ...progress, asks };
+}
+
+function phaseOf({ unlinked, account, creating, recovering, link }: EngineState): Phase {
   if (unlinked) return 'unlinked';
   if (account !== undefined) return 'ready';
   if (creating !== undefined) return 'creating';
+  if (recovering?.pending !== undefined) return 'recovering';
   return link === undefined || link.hidden ? 'new' : 'linking';
 }
 
-function accountView({ account, creating, device }: EngineState): AccountView | undefined {
-  const username = account?.username ?? creating?.username;
+function accountView({ account, creating, recovering, device }: EngineState): AccountView | undefined {
+  const username = account?.username ?? creating?.username ?? recovering?.pending?.request.username;
   if (username === undefined || device === undefined) return undefined;
   return { accountId: account === undefined ? '' : toHex(account.accountId), username, deviceName: device.deviceName };
 }
@@ -208,6 +230,14 @@ function sentenceOf({ kind, text }: NoticeView): string {
       return text === '' ? 'A device was linked to your account.' : `“${text}” was linked to your account.`;
     case 'device-removed':
       return text === '' ? 'A device was removed from your account.' : `“${text}” was removed from your account.`;
+    case 'device-recovered':
+      return 'A device joined your account with your recovery phrase. If that was not you, remove it and make a new phrase.';
+    case 'recovered':
+      return 'This device is in all your conversations now. Earlier messages are on your other devices, if you still have them.';
+    case 'phrase-changed':
+      return 'Your recovery phrase was changed on another device. The one before it is no longer good.';
+    case 'phrase-outdated':
+      return 'Make a new recovery phrase: who has the removed device may know the present one.';
     case 'cloned-device':
       return `A message in ${where} was sent with this device's keys, but not by this device. Somebody may hold a copy of it: unlink this device and link it anew.`;
     case 'unknown-device':

@@ -8,6 +8,7 @@ export type Phase =
   | 'new' // nothing here yet: create an account or link this device
   | 'creating' // account being created at the server
   | 'linking' // this device asks to be linked; see LinkView
+  | 'recovering' // this device joins an account with its recovery phrase
   | 'ready'
   | 'unlinked'; // the server no longer knows this device
 
@@ -123,12 +124,29 @@ export interface RenewalView {
   readonly at: number;
 }
 
+/** After joining with the recovery phrase: conversations that are being brought back. */
+export interface RejoiningView {
+  /** Whether it is known which they are. */
+  readonly listed: boolean;
+  readonly done: number;
+  readonly total: number;
+  /** Somebody added the account and none of its devices has answered: join, or leave it be? */
+  readonly asks: readonly { readonly conversationId: string; readonly members: readonly string[] }[];
+}
+
+/** 'replace': it should be made anew, since a removed device may have seen it. */
+export type PhraseView = 'none' | 'saving' | 'set' | 'replace';
+
 export interface StateView {
   readonly phase: Phase;
   readonly account: AccountView | undefined;
   readonly devices: readonly DeviceView[];
   readonly removal: RemovalView | undefined;
   readonly renewal: RenewalView | undefined;
+  readonly phrase: PhraseView;
+  /** A recovery that needs the phrase, perhaps again: whose. */
+  readonly phraseNeededFor: string | undefined;
+  readonly rejoining: RejoiningView | undefined;
   /** Newest activity first. */
   readonly conversations: readonly ConversationView[];
   readonly link: LinkView | undefined;
@@ -147,7 +165,17 @@ export interface ConnectionView {
 
 export interface NoticeView {
   readonly noticeId: string;
-  readonly kind: 'device-linked' | 'device-removed' | 'cloned-device' | 'unknown-device' | 'refused-message' | 'request-failed';
+  readonly kind:
+    | 'device-linked'
+    | 'device-removed'
+    | 'device-recovered'
+    | 'recovered'
+    | 'phrase-changed'
+    | 'phrase-outdated'
+    | 'cloned-device'
+    | 'unknown-device'
+    | 'refused-message'
+    | 'request-failed';
   readonly text: string;
   readonly at: number;
 }

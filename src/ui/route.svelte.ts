@@ -3,17 +3,19 @@ export type Place =
   | { readonly name: 'conversations' }
   | { readonly name: 'conversation'; readonly conversationId: string }
   | { readonly name: 'new' }
-  | { readonly name: 'devices' };
+  | { readonly name: 'devices' }
+  | { readonly name: 'phrase' };
 
 export const HOME = '#/';
 export const NEW_CONVERSATION = '#/new';
 export const DEVICES = '#/devices';
+export const PHRASE = '#/phrase';
 
 /** Unknown fragments lead home. */
 export function placeOf(fragment: string): Place {
   const [, name, conversationId] = fragment.split('/');
   if (name === 'conversation' && conversationId !== undefined && /^[0-9a-f]+$/.test(conversationId)) return { name, conversationId };
-  return name === 'new' || name === 'devices' ? { name } : { name: 'conversations' };
+  return name === 'new' || name === 'devices' || name === 'phrase' ? { name } : { name: 'conversations' };
 }
 
 export class Route {

@@ -36,6 +36,27 @@ export function accountProofContent(fields: AccountProofFields): Uint8Array {
   );
 }
 
+const RECOVERY_LABEL = 'Chorus recovery request';
+
+/**
+ * What the recovery key R signs (bare Ed25519) to let a device that the server does not know ask for the
+ * emulation group's GroupInfo and join (reading section 11). The device signs its requests itself:
+ * ```
+ * struct {
+ *   opaque label<V> = "Chorus recovery request";
+ *   opaque username<V>;
+ *   opaque device_id<V>;
+ *   opaque device_key<V>;
+ * } RecoveryProofTBS;
+ * ```
+ * It cannot be taken for the signature of an external commit: that content begins with "C", this one with a length.
+ */
+export function recoveryProofContent(fields: Omit<AccountProofFields, 'emulationGroupId'>): Uint8Array {
+  return encode((writer) =>
+    writer.opaque(utf8(RECOVERY_LABEL)).opaque(utf8(fields.username)).opaque(fields.deviceId).opaque(fields.deviceKey),
+  );
+}
+
 const ACCOUNT_KEY_LABEL = 'Chorus account key';
 
 /**

@@ -2,7 +2,17 @@ import AxeBuilder from '@axe-core/playwright';
 import type { Page } from '@playwright/test';
 import { callWorker } from './support/bridge.ts';
 import { expect, test } from './support/fixtures.ts';
-import { askForLink, createAccount, openConversation, sees, send, shortNumber, startConversation, takeCode } from './support/person.ts';
+import {
+  askForLink,
+  createAccount,
+  openConversation,
+  sees,
+  send,
+  shortNumber,
+  startConversation,
+  takeCode,
+  typePhrase,
+} from './support/person.ts';
 
 const SIZES = [
   { width: 360, height: 740 },
@@ -78,6 +88,24 @@ test('no screen has a serious fault of accessibility, small or large, light or d
   await send(page, 'Later');
   await expect(page.getByText('Waiting', { exact: true })).toBeVisible();
   await expectAccessible(page, 'offline');
+});
+
+test('the pages of the recovery phrase have no serious fault of accessibility either', async ({ device }) => {
+  test.setTimeout(120_000);
+  const [{ page }, fresh] = await Promise.all([device('laptop'), device('fresh')]);
+  await createAccount(page, 'anna', 'Laptop');
+  await page.getByRole('link', { name: 'Recovery phrase' }).click();
+  await expectAccessible(page, 'recovery phrase');
+  await page.getByRole('button', { name: 'Show my recovery phrase' }).click();
+  await expectAccessible(page, 'words');
+  await page.getByRole('button', { name: 'I have written them down' }).click();
+  for (const field of await page.getByRole('textbox').all()) await field.fill('wrong');
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  await expectAccessible(page, 'words, wrong');
+  await typePhrase(fresh.page, 'anna', 'abandon abandn', 'New laptop');
+  await fresh.page.getByRole('button', { name: 'Recover account' }).click();
+  await expect(fresh.page.getByRole('list', { name: 'What is wrong with the phrase' })).toBeVisible();
+  await expectAccessible(fresh.page, 'phrase, wrong');
 });
 
 test('everything can be done with the keyboard alone', async ({ device }) => {

@@ -3,6 +3,7 @@ import { eventualContract } from './delivery-store-contract-eventual.ts';
 import { furtherContract } from './delivery-store-contract-further.ts';
 import { logContract } from './delivery-store-contract-logs.ts';
 import { mailboxContract } from './delivery-store-contract-mailboxes.ts';
+import { recoveryContract } from './delivery-store-contract-recoveries.ts';
 import { removalContract } from './delivery-store-contract-removals.ts';
 import { type StoreAdapter, StoreWorld } from './delivery-store-world.ts';
 
@@ -17,6 +18,7 @@ export function deliveryStoreContract(adapter: StoreAdapter): void {
     furtherContract(world);
     mailboxContract(world);
     removalContract(world);
+    recoveryContract(world);
   });
 
   describe(`delivery store on ${adapter.name}, eventually consistent`, () => {

@@ -64,6 +64,7 @@ export function commit(groupId: Uint8Array, epoch: number, routing: Partial<Comm
       groupInfo: groupInfo(groupId, epoch + 1),
       announces: [],
       newDevice: undefined,
+      recoveryKey: undefined,
       refuses: undefined,
       ...routing,
     },

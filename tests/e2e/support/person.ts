@@ -6,7 +6,34 @@ export async function createAccount(page: Page, username: string, deviceName: st
   await page.getByLabel('Username').fill(username);
   await page.getByLabel('Device name').fill(deviceName);
   await page.getByRole('button', { name: 'Create account' }).click();
+  await page.getByRole('link', { name: 'Later' }).click(); // the recovery phrase
   await expect(page.getByRole('navigation', { name: 'Conversations' })).toBeVisible();
+}
+
+/** Makes a recovery phrase, writes it down and shows that it is on paper. Returns the words. */
+export async function writePhraseDown(page: Page): Promise<string[]> {
+  await page.goto(`${new URL(page.url()).origin}/#/phrase`);
+  await page.getByRole('button', { name: /Show my recovery phrase|Make a new phrase/ }).click();
+  const items = page.getByRole('list', { name: 'The 24 words of your recovery phrase' }).getByRole('listitem');
+  await expect(items).toHaveCount(24);
+  const words = (await items.allInnerTexts()).map((text) => text.replace(/[^a-z]/g, ''));
+  await page.getByRole('button', { name: 'I have written them down' }).click();
+  for (const field of await page.getByRole('textbox', { name: /^Word \d+$/ }).all()) {
+    const place = Number((await field.getAttribute('id'))?.replace('phrase-word-', ''));
+    await field.fill(words[place - 1] ?? '');
+  }
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  await expect(page.getByRole('heading', { name: 'Your recovery phrase is set' })).toBeVisible();
+  await page.getByRole('link', { name: 'Go to your conversations' }).click();
+  return words;
+}
+
+/** New device: everything up to the press of the button that joins. */
+export async function typePhrase(page: Page, username: string, phrase: string, deviceName: string): Promise<void> {
+  await page.getByRole('button', { name: 'Use your recovery phrase' }).click();
+  await page.getByLabel('Username').fill(username);
+  await page.getByLabel('Recovery phrase').fill(phrase);
+  await page.getByLabel('Device name').fill(deviceName);
 }
 
 /** Links `newPage`'s device by the text of its code; both sides say yes to the same number. */

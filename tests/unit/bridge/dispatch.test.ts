@@ -20,6 +20,7 @@ interface Given {
 function engine({ made, found = [ANNA], failure }: Given = {}) {
   const asked: unknown[] = [];
   const commands: Command[] = [];
+  const entropy = new Uint8Array(32).fill(0xab);
   const parts: BridgeEngine = {
     state: async () => STATE,
     messages: async (...page) => {
@@ -35,6 +36,15 @@ function engine({ made, found = [ANNA], failure }: Given = {}) {
       asked.push(usernames);
       return found;
     },
+    makePhrase: async () => {
+      if (failure !== undefined) throw failure;
+      return { ok: true, entropy, phraseId: 'p1' };
+    },
+    recover: async (request) => {
+      asked.push(request);
+      if (failure !== undefined) throw failure;
+      return { ok: true };
+    },
     streamRequest: async () => ({ url: 'https://a.example/v1/events', headers: {} }),
     streamEvent: async (event) => void asked.push(event),
     wake: async () => void asked.push('wake'),
@@ -42,7 +52,7 @@ function engine({ made, found = [ANNA], failure }: Given = {}) {
   const runtime = createBridgeRuntime(parts);
   const call: (name: Parameters<BridgeRuntime['call']>[0], request: object) => Promise<unknown> = (name, request) =>
     runtime.call(name, request, CALL_ID);
-  return { asked, commands, call };
+  return { asked, commands, call, entropy };
 }
 
 describe('calls become what the engine offers', () => {
@@ -64,6 +74,8 @@ describe('calls become what the engine offers', () => {
     ['closeLink', {}],
     ['renewKeys', {}],
     ['removeDevice', { deviceId: 'ab' }],
+    ['confirmPhrase', { phraseId: 'p' }],
+    ['decideRejoin', { conversationId: 'aa', join: true }],
     ['removeMember', { conversationId: 'aa', accountId: 'bb' }],
     ['retry', { conversationId: 'aa', messageKey: 'm' }],
     ['discard', { conversationId: 'aa', messageKey: 'm' }],
@@ -81,6 +93,19 @@ describe('calls become what the engine offers', () => {
     expect(await call('startConversation', { usernames: ['anna'], title: 'T' })).toEqual({ ok: true, conversationId: 'c1' });
     expect(asked).toEqual([['anna']]);
     expect(commands).toEqual([{ command: 'startConversation', groupId: fromHex(CALL_ID), members: [ANNA], title: 'T' }]);
+  });
+
+  it('a phrase comes as text once, and the bytes are wiped', async () => {
+    const { call, entropy } = engine();
+    expect(await call('makePhrase', {})).toEqual({ ok: true, entropy: 'ab'.repeat(32), phraseId: 'p1' });
+    expect(entropy).toEqual(new Uint8Array(32));
+  });
+
+  it('a phrase that was typed in goes to the engine as bytes', async () => {
+    const { call, asked } = engine();
+    expect(await call('recover', { username: 'anna', deviceName: 'Phone', entropy: '01'.repeat(32) })).toEqual({ ok: true });
+    expect(asked).toEqual([{ username: 'anna', deviceName: 'Phone', entropy: new Uint8Array(32).fill(1) }]);
+    expect(await engine({ failure: new Error('x') }).call('makePhrase', {})).toEqual({ ok: false, problem: 'internal' });
   });
 
   it('a new member is looked up', async () => {

@@ -15,6 +15,10 @@ const REQUESTS: Record<BridgeCall, object> = {
   state: {},
   messages: { conversationId: CONVERSATION, before: undefined, limit: 50 },
   createAccount: { username: 'anna', deviceName: 'Laptop' },
+  makePhrase: {},
+  confirmPhrase: { phraseId: 'ab'.repeat(16) },
+  recover: { username: 'anna', deviceName: 'Phone', entropy: 'ab'.repeat(32) },
+  decideRejoin: { conversationId: CONVERSATION, join: true },
   startLink: { deviceName: 'Phone' },
   acceptLinkCode: { code: 'CHORUS1-abc' },
   confirmLink: { yes: true },
@@ -89,6 +93,13 @@ describe('the worker’s end of the bridge', () => {
       expect(await ask(server, message('streamEvent', request, randomId()))).toMatchObject({ ok: true });
     }
     expect(runtime.made).toHaveLength(3);
+  });
+
+  it('forgets a recovery phrase when it has answered: a repeated call makes another one', async () => {
+    let made = 0;
+    const server = createBridgeServer(recorder(() => ({ entropy: `phrase ${++made}` })));
+    expect(await ask(server, message('makePhrase'))).toEqual({ ok: true, answer: { entropy: 'phrase 1' } });
+    expect(await ask(server, message('makePhrase'))).toEqual({ ok: true, answer: { entropy: 'phrase 2' } });
   });
 
   it('leaves messages alone that are no calls', () => {

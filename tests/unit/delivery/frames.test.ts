@@ -42,6 +42,7 @@ const submission = fc.record({
       groupInfo: blob(1, 100),
       announces: fc.array(exactly(32), { maxLength: 3 }),
       newDevice: optional(fc.record({ deviceId: exactly(16), deviceKey: exactly(32), linkId: exactly(16), coversPosition: number })),
+      recoveryKey: optional(exactly(32)),
       refuses: optional(number),
     }),
   ),

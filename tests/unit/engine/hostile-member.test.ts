@@ -126,6 +126,7 @@ describe('a commit that every honest member refuses', () => {
         groupInfo: groupInfo(groupId, epoch + 1),
         announces: [],
         newDevice: undefined,
+        recoveryKey: undefined,
         refuses: undefined,
       },
     };

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RATES } from '../../../server/limits.ts';
-import { signEd25519 } from '../../../server/ed25519.ts';
+import { ed25519PublicKey, signEd25519 } from '../../../server/ed25519.ts';
 import { CLOCK_WINDOW } from '../../../src/delivery/device-proof.ts';
 import { PROBLEM_STATUS } from '../../../src/delivery/frames.ts';
 import type { DeliveryCalls, ProblemType } from '../../../src/engine/ports.ts';
@@ -45,6 +45,11 @@ const cases: Readonly<Record<Exclude<ProblemType, 'clock-skew'>, (a: Person, b: 
     return a.device.refused('submit', creation(randomBytes(32)));
   },
   'stale-key-version': (a) => a.device.refused('submit', creation(randomBytes(32), { fence: { emulationEpoch: 0, keyVersion: 2 } })),
+  'recovery-refused': (a) => {
+    const { deviceId, deviceKeySeed } = a.device.proof;
+    const claim = { username: 'ada', deviceId, deviceKey: ed25519PublicKey(deviceKeySeed), proof: randomBytes(64) };
+    return a.device.refused('open-recovery', claim);
+  },
   'stale-log': async (a) => {
     const [linkId, token] = [randomBytes(16), randomBytes(32)];
     await a.device.done('put-link-slot', { linkId, token, slot: 'request', payload: randomBytes(8) });
