@@ -26,6 +26,7 @@ import { adoptEmulationGroup } from './emulation-epochs.ts';
 import { EngineError } from './errors.ts';
 import { followAnnouncement } from './external-join.ts';
 import { encodeKeyPackage, lifetimeFrom, secondsOf } from './key-package-messages.ts';
+import { othersFrom } from './later.ts';
 import { endLink } from './linking.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
 import { emulatorLeafTemplate } from './leaf-templates.ts';
@@ -48,8 +49,6 @@ const KEY_PACKAGES_FULL = 20;
 const KEY_PACKAGES_MOST = 100;
 /** What the server refused for a reason that does not pass by itself is not tried again at once, ms. */
 const REFUSED_PAUSE = 60_000;
-/** Other devices let the adder renew first, then wait this long and up to as much again, ms. */
-const OTHERS_RENEW_AFTER = 20_000;
 
 /**
  * Whether this device should announce new KeyPackages now: the first in the roster does when few are
@@ -343,12 +342,6 @@ async function followRecovery(turn: Turn, entry: SequenceEntry, opened: OpenedCo
   turn.updateEmulation({ floor });
   beginRenewal(turn, floor, false);
   afterRecovery(turn);
-}
-
-/** At least OTHERS_RENEW_AFTER from now, at most twice that. */
-function othersFrom(turn: Turn): number {
-  const [a, b] = turn.random(2);
-  return turn.now + OTHERS_RENEW_AFTER + Math.floor(((a! * 256 + b!) / 65_536) * OTHERS_RENEW_AFTER);
 }
 
 function evaluated(

@@ -1,6 +1,7 @@
 import { equal, toHex } from '../bytes/index.ts';
 import { deriveExternalInitKeyPair, type HpkeKeyPair, type Operation, type SecretKeyPair } from '../virtual-client/index.ts';
 import { EngineError } from './errors.ts';
+import { later, othersFrom } from './later.ts';
 import type { DeliveryAnswer, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
 import type { Conversation, EmulationState, EngineState, ExternalJoin } from './state.ts';
@@ -19,8 +20,6 @@ import { maySend } from './virtual-leaf.ts';
 const WISH_SPREAD = 4_000;
 /** Reading section 8: a newcomer whose leaf nobody has renewed for this long after the others could have, ms. */
 const NEWCOMER_JOINS_AFTER = 60_000;
-/** The device that announced a join makes it at once; the others after this and up to as much again, ms. */
-const OTHERS_JOIN_AFTER = 20_000;
 /** What was refused for a reason that does not pass by itself is not tried again at once, ms. */
 const REFUSED_PAUSE = 60_000;
 
@@ -130,7 +129,7 @@ export function followAnnouncement(turn: Turn, emulatorLeaf: number, groupId: Ui
   // Who is out of the group by its log stays out: a device that has not followed so far may err.
   if (turn.state.conversations.get(id)?.state === 'left') return;
   const own = emulatorLeaf === emulation.group.ownLeaf;
-  const notBefore = own ? turn.now : later(turn, OTHERS_JOIN_AFTER, OTHERS_JOIN_AFTER);
+  const notBefore = own ? turn.now : othersFrom(turn);
   const known = turn.state.externalJoins.get(id) ?? newJoin(groupId);
   putJoin(turn, id, { ...known, announcedBy: emulatorLeaf, notBefore });
 }
@@ -236,10 +235,4 @@ export function onJoinAnswer(turn: Turn, id: string, sent: Submission, answer: D
       pauseJoin(turn, id);
       return false;
   }
-}
-
-/** At least `after` ms from now, at most `spread` more. */
-function later(turn: Turn, after: number, spread: number): number {
-  const [a, b] = turn.random(2);
-  return turn.now + after + Math.floor(((a! * 256 + b!) / 65_536) * spread);
 }

@@ -5,6 +5,7 @@ import { decodeResyncMessage } from '../virtual-client/emulation-message.ts';
 import { decodeAccountBinding, verifyAccountBinding } from '../virtual-client/index.ts';
 import { decodeRemovalStatement, removalContent } from '../virtual-client/removal-statement.ts';
 import { EngineError } from './errors.ts';
+import { othersFrom } from './later.ts';
 import { deviceIdOf } from './leaf-check.ts';
 import { dropPending } from './pending-emulation.ts';
 import type { SequenceEntry } from './ports.ts';
@@ -17,8 +18,6 @@ import type { Turn } from './turn.ts';
 
 /** What the log says of a removal; every device of the account reads it alike. */
 
-/** A sibling waits this long and up to as much again before it takes over, ms. */
-const OTHERS_AFTER = 20_000;
 /**
  * Begin, at its place in the sequence: whatever KeyPackages there are, are revoked, and what the server
  * refuses from here on is given up. @throws EngineError when no device of the account has asked for it
@@ -126,9 +125,4 @@ export async function followAccountKey(turn: Turn, entry: SequenceEntry): Promis
 function revokeKeyPackages(turn: Turn): void {
   turn.spend([...turn.state.keyPackages.values()].map(({ operation }) => operation.operationSecret));
   turn.update({ keyPackages: new Map(), uploads: undefined });
-}
-
-function othersFrom(turn: Turn): number {
-  const [a, b] = turn.random(2);
-  return turn.now + OTHERS_AFTER + Math.floor(((a! * 256 + b!) / 65_536) * OTHERS_AFTER);
 }

@@ -1,0 +1,16 @@
+import type { Turn } from './turn.ts';
+
+/** Devices that could all do a thing leave it to the one that began it, and then do not all come in at once. */
+
+/** At least `after` ms from now, at most `spread` more. */
+export function later(turn: Turn, after: number, spread: number): number {
+  const [a, b] = turn.random(2);
+  return turn.now + after + Math.floor(((a! * 256 + b!) / 65_536) * spread);
+}
+
+/** What one device has begun, the others take up if it has not come to its end this long after, and up to as much again. ms */
+const OTHERS_AFTER = 20_000;
+
+export function othersFrom(turn: Turn): number {
+  return later(turn, OTHERS_AFTER, OTHERS_AFTER);
+}
