@@ -98,7 +98,11 @@ test('three people talk, add and remove each other, and every device and tab agr
   expect(trees.sort((one, other) => one.length - other.length)).toEqual([[anna, benId].sort(), [anna, benId, coraId].sort()]);
 });
 
-test('two devices of one person send 50 messages each at once, and everyone has all 100 in one order', async ({ device, server, delivery }) => {
+test('two devices of one person send 50 messages each at once, and everyone has all 100 in one order', async ({
+  device,
+  server,
+  delivery,
+}) => {
   const { laptop, phone, ben, cora } = await threePeople(device);
   await linkDevice(phone.page, laptop.page, 'Phone');
   await startConversation(laptop.page, ['ben', 'cora'], 'Trip');
