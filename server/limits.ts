@@ -26,6 +26,8 @@ export const MAX_BODY = {
   accounts: 8 * 1024,
   /** A statement or a key with its proof. */
   device: 1024,
+  /** One signature. */
+  invitation: 256,
   recovery: inBase64Url(3 * MAX_RECOVERY_MESSAGE),
   submission: inBase64Url(MAX_COMMIT_BYTES),
   keyPackages: inBase64Url(MAX_KEY_PACKAGE_BATCH * (MAX_KEY_PACKAGE + 64)),

@@ -19,6 +19,7 @@ const TITLES: Readonly<Record<ProblemType, string>> = {
   'unknown-device': 'The device is not known',
   'no-such-device': 'The account has no such device',
   'last-device': 'The account has no other device',
+  'invitation-refused': 'The link to this group is not good, or not any more',
   'recovery-refused': 'The account cannot be recovered with this phrase',
   'bad-signature': 'The request is not signed as it must be',
   'clock-skew': 'The clocks of device and server differ too much',

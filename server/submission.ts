@@ -137,6 +137,7 @@ function fitsEmulationGroup({ kind, message, generation, fence, commit }: Submis
   if (kind === 'creation' || generation !== undefined || fence !== undefined || readHeader(message).form !== 'private') return false;
   if (commit === undefined) return true;
   const oneAccount = commit.adds.length === 0 && commit.removes.length === 0 && (commit.welcome?.uses.length ?? 0) === 0;
+  if (commit.invitation !== undefined || commit.invited !== undefined) return false;
   return oneAccount && (commit.welcome === undefined) === (commit.newDevice === undefined) && areDistinct(commit.announces);
 }
 
@@ -147,6 +148,8 @@ function fitsHigherLevelGroup({ kind, message, generation, fence, commit }: Subm
   if ((kind === 'application') !== (fence === undefined)) return false;
   if (commit === undefined) return true;
   if (commit.announces.length > 0 || commit.newDevice !== undefined || commit.recoveryKey !== undefined) return false;
+  // A member changes the invitation, somebody from outside uses it.
+  if (isPrivate ? commit.invited !== undefined : commit.invitation !== undefined) return false;
   // An external commit moves its account's own leaf and nobody else's.
   if (!isPrivate && commit.adds.length + commit.removes.length > 0) return false;
   if ((commit.welcome === undefined) !== (commit.adds.length === 0)) return false;

@@ -4,6 +4,7 @@ import type { AccountId, DeliveryCalls, EntryKind, ListedGroup, SequenceEntry } 
 import { BLOB_LIFETIME, MAX_BLOB_BYTES } from '../limits.ts';
 import { Refusal } from '../problems.ts';
 import type { ExternalBases } from './sqlite-external-bases.ts';
+import type { Invitations } from './sqlite-invitations.ts';
 
 interface EntryRow {
   readonly sequence: number;
@@ -19,7 +20,7 @@ interface EntryRow {
 }
 
 /** Sequences and groups as an account may see them. Each function runs inside the caller's transaction. */
-export function readsOf(database: Database, externalBases: ExternalBases) {
+export function readsOf(database: Database, externalBases: ExternalBases, invitations: Invitations) {
   const entriesAfter = database.prepare<[Uint8Array, number, number], EntryRow>(
     `SELECT sequence, group_id, position, key_package_ref, log.account_id, message_id, kind, epoch, accepted_at,
             CASE WHEN key_package_ref IS NULL THEN message ELSE welcome END AS message
@@ -74,10 +75,17 @@ export function readsOf(database: Database, externalBases: ExternalBases) {
     return { groupInfo, epoch, position: found.position };
   }
 
+  function invitedGroup(groupId: Uint8Array, invitedBy: Uint8Array | undefined): DeliveryCalls['fetch-group']['answer'] {
+    invitations.check(groupId, invitedBy);
+    const found = groupOf.get(groupId);
+    if (found === undefined) throw new Refusal('invitation-refused');
+    return found;
+  }
+
   const groups = (reader: AccountId): ListedGroup[] =>
     groupsOf.all(reader).map(({ group_id, answered }) => ({ groupId: group_id, answered: answered === 1 }));
 
-  return { sequence, group, groups };
+  return { sequence, group, invitedGroup, groups };
 }
 
 /** Sealed state on its way to a linked device of the same account. Each function runs inside the caller's transaction. */

@@ -7,6 +7,7 @@ import { Refusal } from '../problems.ts';
 import { checkForGroup, isExternalCommit } from '../submission.ts';
 import type { Accounts } from './sqlite-accounts.ts';
 import type { ExternalBases } from './sqlite-external-bases.ts';
+import type { Invitations } from './sqlite-invitations.ts';
 import type { KeyPackages } from './sqlite-key-packages.ts';
 import type { Links } from './sqlite-links.ts';
 import type { Recoveries } from './sqlite-recoveries.ts';
@@ -45,6 +46,7 @@ export function submissionsOf(
   externalBases: ExternalBases,
   removals: Removals,
   recoveries: Recoveries,
+  invitations: Invitations,
   consistency: Consistency,
 ) {
   const retried = database.prepare<[Uint8Array, Uint8Array], LogRow>(
@@ -83,10 +85,11 @@ export function submissionsOf(
   );
   const insertSequence = database.prepare('INSERT INTO sequences VALUES (?, ?, ?, ?, ?)');
 
-  function submit(sender: AccountId, submission: Submission, now: number): AcceptedSubmission {
+  /** `invitedBy`: the key whose signature is `commit.invited`. */
+  function submit(sender: AccountId, submission: Submission, invitedBy: Uint8Array | undefined, now: number): AcceptedSubmission {
     const earlier = retried.get(sender, submission.messageId);
     if (earlier !== undefined) return answerAgain(sender, submission, earlier);
-    return submission.kind === 'creation' ? create(sender, submission, now) : add(sender, submission, now);
+    return submission.kind === 'creation' ? create(sender, submission, now) : add(sender, submission, invitedBy, now);
   }
 
   function answerAgain(sender: AccountId, { groupId, kind }: Submission, earlier: LogRow): AcceptedSubmission {
@@ -106,11 +109,13 @@ export function submissionsOf(
     return { position: 0, sequence: deliver(sender, submission.groupId, 0, null), reached: [sender], link: undefined };
   }
 
-  function add(sender: AccountId, submission: Submission, now: number): AcceptedSubmission {
+  function add(sender: AccountId, submission: Submission, invitedBy: Uint8Array | undefined, now: number): AcceptedSubmission {
     const { groupId, epoch, generation, commit } = submission;
     const group = groupOf.get(groupId);
     if (group === undefined) throw new Refusal('unknown-group');
-    if (isMember.get(groupId, sender) === undefined) throw new Refusal('not-a-member');
+    const joins = isMember.get(groupId, sender) === undefined;
+    if (joins && commit?.invited === undefined) throw new Refusal('not-a-member');
+    if (joins) invitations.check(groupId, invitedBy);
     const further = isFurther(submission, group);
     if (epoch !== group.epoch && !further && !isLate(submission, group)) throw new Refusal('stale-epoch');
     checkForGroup(submission, group.emulates !== null);
@@ -120,10 +125,11 @@ export function submissionsOf(
     if (claimed === 0 && (consistency === 'strong' || commit !== undefined)) throw new Refusal('generation-taken');
     const position = group.last_position + 1;
     if (further) undoRouting(groupId);
+    if (joins) letIn(groupId, sender);
     const members = membersOf.all(groupId).map(({ account_id }) => account_id);
     if (commit !== undefined) {
       applyCommit(sender, submission, commit, group, now);
-      setNewestCommit.run(groupId, position, further ? 1 : 0, joined(commit.adds), joined(commit.removes));
+      setNewestCommit.run(groupId, position, further ? 1 : 0, joined(joins ? [sender] : commit.adds), joined(commit.removes));
     }
     record(sender, submission, position, now);
     movePosition.run(position, groupId);
@@ -154,6 +160,7 @@ export function submissionsOf(
     if (newest === undefined) return;
     for (const added of split(newest.adds)) deleteMember.run(groupId, added);
     for (const removed of split(newest.removes)) insertMember.run(groupId, removed);
+    invitations.undoCommit(groupId);
   }
 
   function checkFence(sender: AccountId, { fence }: Submission): void {
@@ -166,6 +173,7 @@ export function submissionsOf(
   function applyCommit(sender: AccountId, { groupId, epoch }: Submission, commit: CommitRouting, group: GroupRow, now: number): void {
     for (const { accountId, keyPackageRef } of commit.welcome?.uses ?? []) keyPackages.spend(accountId, keyPackageRef, sender, now);
     changeMembers(sender, groupId, commit);
+    invitations.passCommit(groupId, commit.invitation);
     if (commit.announces.length > 0 && epoch < removals.floorOf(sender)) throw new Refusal('stale-emulation-epoch');
     keyPackages.announce(sender, commit.announces, now);
     if (commit.recoveryKey !== undefined) recoveries.setKey(sender, commit.recoveryKey);
@@ -184,12 +192,14 @@ export function submissionsOf(
     for (const removed of removes) {
       if (equal(removed, sender) || deleteMember.run(groupId, removed).changes === 0) throw new Refusal('malformed');
     }
-    for (const added of adds) {
-      if (isMember.get(groupId, added) !== undefined) throw new Refusal('malformed');
-      makeRoom(added);
-      insertMember.run(groupId, added);
-    }
+    for (const added of adds) letIn(groupId, added);
     if ((countMembers.get(groupId)?.count ?? 0) > MAX_MEMBERS) throw new Refusal('too-many');
+  }
+
+  function letIn(groupId: Uint8Array, accountId: AccountId): void {
+    if (isMember.get(groupId, accountId) !== undefined) throw new Refusal('malformed');
+    makeRoom(accountId);
+    insertMember.run(groupId, accountId);
   }
 
   function makeRoom(accountId: AccountId): void {

@@ -1,5 +1,6 @@
 import { accountsOf } from './sqlite-accounts.ts';
 import { externalBasesOf } from './sqlite-external-bases.ts';
+import { invitationsOf } from './sqlite-invitations.ts';
 import { keyPackagesOf } from './sqlite-key-packages.ts';
 import { linksOf } from './sqlite-links.ts';
 import { blobsOf, readsOf } from './sqlite-reads.ts';
@@ -18,8 +19,9 @@ export function openSqliteStore(path: string, consistency: Consistency): Deliver
   const removals = removalsOf(database, accounts, keyPackages);
   const externalBases = externalBasesOf(database);
   const recoveries = recoveriesOf(database, accounts, keyPackages, removals);
-  const submissions = submissionsOf(database, accounts, keyPackages, links, externalBases, removals, recoveries, consistency);
-  const reads = readsOf(database, externalBases);
+  const invitations = invitationsOf(database);
+  const submissions = submissionsOf(database, accounts, keyPackages, links, externalBases, removals, recoveries, invitations, consistency);
+  const reads = readsOf(database, externalBases, invitations);
   const blobs = blobsOf(database);
 
   const write = async <Value>(work: () => Value): Promise<Value> => database.transaction(work).immediate();
@@ -37,7 +39,10 @@ export function openSqliteStore(path: string, consistency: Consistency): Deliver
     findDevice: (deviceId) => read(() => accounts.findDevice(deviceId)),
     findAccount: (caller, username) => read(as(caller, () => accounts.findAccount(username))),
     describeAccounts: (caller, ids) => read(as(caller, () => accounts.describeAccounts(ids))),
-    submit: (caller, submission, now) => write(as(caller, () => submissions.submit(caller.accountId, submission, now))),
+    submit: (caller, submission, now, invitedBy) =>
+      write(as(caller, () => submissions.submit(caller.accountId, submission, invitedBy, now))),
+    invitationKey: (groupId) => read(() => invitations.keyOf(groupId)),
+    openInvitation: (caller, groupId, invitedBy) => read(as(caller, () => reads.invitedGroup(groupId, invitedBy))),
     beginRemoval: (caller, deviceId, statement, entryId, now) =>
       write(as(caller, () => removals.begin(caller.accountId, deviceId, statement, entryId, now))),
     accountKey: (caller) => read(as(caller, () => removals.accountKey(caller.accountId))),

@@ -79,9 +79,18 @@ export interface DeliveryStore {
   /**
    * Appends to a group's log and fans out, in this order of judgement: retry by message ID, membership, epoch,
    * fence, generation, KeyPackages, members, new device. The submission's own form has been checked
-   * (server/submission.ts). @throws every refusal of docs/delivery-service.md's "Submitting"
+   * (server/submission.ts); `invitedBy` is the key whose signature `commit.invited` is. @throws every refusal of
+   * docs/delivery-service.md's "Submitting"
    */
-  submit(caller: Caller, submission: Submission, now: number): Promise<AcceptedSubmission>;
+  submit(caller: Caller, submission: Submission, now: number, invitedBy?: Uint8Array): Promise<AcceptedSubmission>;
+  /** The key of the group's invitation by link; undefined when there is none, or no such group. */
+  invitationKey(groupId: Uint8Array): Promise<Uint8Array | undefined>;
+  /** The newest GroupInfo, for somebody whom the key `invitedBy` vouches for. @throws invitation-refused when that is not the group's key */
+  openInvitation(
+    caller: Caller,
+    groupId: Uint8Array,
+    invitedBy: Uint8Array | undefined,
+  ): Promise<DeliveryCalls['open-invitation']['answer']>;
   /** Entries of the account's sequence beyond `after`, at most `limit` and about `maxBytes`, but one if there is one. */
   readSequence(caller: Caller, after: number, limit: number, maxBytes: number, now: number): Promise<SequencePage>;
   /**

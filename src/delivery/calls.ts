@@ -39,6 +39,7 @@ const shapes: { readonly [Call in DeliveryCall]: (request: DeliveryCalls[Call]['
   'begin-removal': ({ deviceId, statement }) => send('POST', `/v1/devices/${toBase64Url(deviceId)}/removal`, { statement }),
   'bind-account-key': (request) => send('PUT', '/v1/account/key', request),
   'fetch-group': ({ groupId, epoch }) => get(`/v1/groups/${toBase64Url(groupId)}${epoch === undefined ? '' : `?epoch=${epoch}`}`),
+  'open-invitation': ({ groupId, proof }) => send('POST', `/v1/groups/${toBase64Url(groupId)}/invitation`, { proof }),
   'put-blob': ({ hash, bytes }) => ({
     method: 'PUT',
     target: `/v1/blobs/${toBase64Url(hash)}`,
@@ -78,6 +79,7 @@ const readers: { readonly [Call in DeliveryCall]: (response: Response) => Promis
   'claim-key-packages': (response) => framed(answerFrames['claim-key-packages'], response),
   'fetch-sequence': (response) => framed(answerFrames['fetch-sequence'], response),
   'fetch-group': (response) => framed(answerFrames['fetch-group'], response),
+  'open-invitation': (response) => framed(answerFrames['open-invitation'], response),
   'list-groups': (response) => framed(answerFrames['list-groups'], response),
   'open-recovery': (response) => framed(answerFrames['open-recovery'], response),
   recover: (response) => framed(answerFrames.recover, response),

@@ -119,10 +119,14 @@ export const submissionFrame: Frame<Omit<Submission, 'groupId'>> = v.strictObjec
       announces: v.pipe(v.array(hash), v.maxLength(MAX_KEY_PACKAGE_BATCH)),
       newDevice: maybe(v.strictObject({ deviceId: id, deviceKey: exactly(KEY_LENGTH), linkId: id, coversPosition: count })),
       recoveryKey: maybe(exactly(KEY_LENGTH)),
+      invitation: maybe(v.strictObject({ key: maybe(exactly(KEY_LENGTH)) })),
+      invited: maybe(exactly(SIGNATURE_LENGTH)),
       refuses: maybe(count),
     }),
   ),
 });
+
+export const openInvitationFrame: Frame<{ proof: Uint8Array }> = v.strictObject({ proof: exactly(SIGNATURE_LENGTH) });
 
 export const uploadFrame: Frame<DeliveryCalls['upload-key-packages']['request']> = v.strictObject({
   keyPackages: v.pipe(
@@ -220,6 +224,7 @@ export const answerFrames: { readonly [Call in Exclude<keyof DeliveryCalls, 'fet
     stock: count,
   }),
   'fetch-group': v.strictObject({ groupInfo: message, epoch: count, position: count }),
+  'open-invitation': v.strictObject({ groupInfo: message, epoch: count, position: count }),
   'list-groups': v.strictObject({
     groups: v.pipe(v.array(v.strictObject({ groupId, answered: v.boolean() })), v.maxLength(MAX_LISTED_GROUPS)),
   }),
@@ -261,6 +266,7 @@ export const PROBLEM_STATUS: Readonly<Record<ProblemType, number>> = {
   'unknown-device': 401,
   'no-such-device': 404,
   'last-device': 409,
+  'invitation-refused': 403,
   'recovery-refused': 403,
   'bad-signature': 401,
   'clock-skew': 401,

@@ -29,6 +29,10 @@ export type Command =
     }
   | { readonly command: 'addMember'; readonly conversationId: string; readonly messageId: Uint8Array; readonly member: AccountDescription }
   | { readonly command: 'removeMember'; readonly conversationId: string; readonly accountId: string }
+  /** A link by which anybody who has it may join; one before it is no longer good. */
+  | { readonly command: 'makeInvitation'; readonly conversationId: string; readonly messageId: Uint8Array }
+  | { readonly command: 'withdrawInvitation'; readonly conversationId: string; readonly messageId: Uint8Array }
+  | { readonly command: 'joinByInvitation'; readonly code: string }
   | { readonly command: 'send'; readonly conversationId: string; readonly messageId: Uint8Array; readonly text: string }
   | { readonly command: 'retry'; readonly conversationId: string; readonly messageKey: string }
   | { readonly command: 'discard'; readonly conversationId: string; readonly messageKey: string }
@@ -60,6 +64,8 @@ export type CommandProblem =
   | 'recovery-refused' // no such account, no phrase, or another one
   | 'recovery-moved' // the account changed under the recovery: the phrase is needed again
   | 'recovery-tampered' // what the server gave is not the account that the phrase is for
+  | 'invitation-malformed'
+  | 'invitation-over' // withdrawn, replaced, or never there
   | 'no-link'
   | 'storage-failed'
   | 'internal';

@@ -10,6 +10,7 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
     title: '',
     state: 'creating',
     members: [],
+    invitation: undefined,
     position: -1,
     leaf: undefined,
     keyVersion: 0,

@@ -88,7 +88,7 @@ export function send(turn: Turn, { conversationId, messageId, text }: CommandOf<
 }
 
 /** Whether the tab has asked for this before, its worker having been stopped before it could answer. */
-function wasAsked(conversation: Conversation, messageId: Uint8Array): boolean {
+export function wasAsked(conversation: Conversation, messageId: Uint8Array): boolean {
   return conversation.finished.includes(toHex(messageId)) || pendingItems(conversation).some((item) => equal(item.messageId, messageId));
 }
 
@@ -149,7 +149,7 @@ export function prepareRenewal(turn: Turn, conversationId: string): void {
   else enqueue(turn, conversationId, { kind: 'renew', messageId: turn.random(16) });
 }
 
-function enqueue(turn: Turn, conversationId: string, item: WorkItem): void {
+export function enqueue(turn: Turn, conversationId: string, item: WorkItem): void {
   const { queue } = turn.conversation(conversationId);
   turn.updateConversation(conversationId, { queue: [...queue, item] });
 }

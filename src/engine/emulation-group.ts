@@ -27,6 +27,8 @@ import { EngineError } from './errors.ts';
 import { followAnnouncement } from './external-join.ts';
 import { encodeKeyPackage, lifetimeFrom, secondsOf } from './key-package-messages.ts';
 import { othersFrom } from './later.ts';
+import { followInvitationMessage } from './invitation.ts';
+import { INVITATION_MESSAGE } from './invitation-link.ts';
 import { endLink } from './linking.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
 import { emulatorLeafTemplate } from './leaf-templates.ts';
@@ -138,6 +140,8 @@ export async function prepareCommit(turn: Turn, what: EmulationCommit): Promise<
     announces: what.keyPackages.map(({ keyPackageRef: ref }) => ref),
     newDevice: what.newDevice,
     recoveryKey: what.recoveryKey,
+    invitation: undefined,
+    invited: undefined,
     refuses: refusedCommit,
   };
   turn.updateEmulation({
@@ -171,7 +175,11 @@ export async function prepareDeviceProfile(turn: Turn): Promise<void> {
 }
 
 /** One EmulationMessage to the siblings. */
-export async function prepareEmulationMessage(turn: Turn, purpose: 'device-profile' | 'account-key', content: Uint8Array): Promise<void> {
+export async function prepareEmulationMessage(
+  turn: Turn,
+  purpose: 'device-profile' | 'account-key' | 'invitation',
+  content: Uint8Array,
+): Promise<void> {
   const { group, groupId } = turn.emulation();
   const { next, value, spent } = await protectApplication(EMULATION_SUITE, group, content, {
     signer: turn.device().emulatorSigner,
@@ -375,6 +383,7 @@ function nameAddedDevices(turn: Turn, added: readonly LeafNode[], by: number): v
 function followApplication(turn: Turn, opened: OpenedApplication): void {
   if (decodeActionAad(EMULATION_PROTOCOL, opened.authenticatedData) !== undefined) throw new EngineError('bad-action');
   if (opened.applicationData[0] === RESYNC_MESSAGE) return followResync(turn, opened);
+  if (opened.applicationData[0] === INVITATION_MESSAGE) return followInvitationMessage(turn, opened.applicationData);
   const profile = decodeDeviceProfile(opened.applicationData);
   const { roster } = currentEpoch(turn);
   if (!roster.some(({ signatureKey }) => equal(signatureKey, profile.signatureKey))) throw new EngineError('bad-content');

@@ -68,7 +68,8 @@ function joinTodo(state: EngineState, emulation: EmulationState, id: string, joi
   const { afterEmulationEpoch, afterPosition } = join;
   if (afterEmulationEpoch !== undefined && emulation.group.context.epoch <= afterEmulationEpoch) return undefined;
   if (afterPosition !== undefined && conversation !== undefined && conversation.position < afterPosition) return undefined;
-  return fetch(id, groupId, undefined);
+  if (join.invitation === undefined) return fetch(id, groupId, undefined);
+  return { lane: lane(id), do: 'send', call: 'open-invitation', request: { groupId, proof: join.invitation.proof }, conversationId: id };
 }
 
 /** Whether the sequence stands before an entry that cannot be followed yet. */
@@ -89,26 +90,26 @@ function fetch(id: string, groupId: Uint8Array, epoch: number | undefined): Todo
 }
 
 /** Nothing is to be done for it any more: we are out of the group, or a wish has become needless. */
-function isIdle(state: EngineState, id: string, { announcedBy, wanted }: ExternalJoin, now: number): boolean {
+function isIdle(state: EngineState, id: string, { announcedBy, wanted, invitation }: ExternalJoin, now: number): boolean {
   const conversation = state.conversations.get(id);
   if (conversation === undefined) return false;
-  if (conversation.state === 'left') return true;
+  if (conversation.state === 'left') return invitation === undefined;
   return announcedBy === undefined && wanted === undefined && !needsJoin(state, conversation, now);
 }
 
 /** The join whose announcement is due. */
 export function joinToAnnounce(state: EngineState, now: number): string | undefined {
   for (const [id, join] of state.externalJoins) {
-    const { announcedBy, wanted, notBefore } = join;
-    if (announcedBy === undefined && (wanted === undefined || wanted.refused) && now >= notBefore && !isIdle(state, id, join, now))
-      return id;
+    const { announcedBy, wanted, notBefore, invitation } = join;
+    const due = announcedBy === undefined && (wanted === undefined || wanted.refused) && now >= notBefore;
+    if (due && invitation?.told !== false && !isIdle(state, id, join, now)) return id;
   }
   return undefined;
 }
 
 /** Whether a join is under way that a device which is added now would not know of (reading section 10). */
 export function hasAnnouncedJoins({ externalJoins }: EngineState): boolean {
-  return [...externalJoins.values()].some(({ announcedBy }) => announcedBy !== undefined);
+  return [...externalJoins.values()].some(({ announcedBy, invitation }) => announcedBy !== undefined || invitation !== undefined);
 }
 
 /** Makes the wish, or forgets the one that has become needless. */
@@ -127,7 +128,7 @@ export function followAnnouncement(turn: Turn, emulatorLeaf: number, groupId: Ui
   if (emulation === undefined || groupId.length === 0 || equal(groupId, emulation.groupId)) throw new EngineError('bad-action');
   const id = toHex(groupId);
   // Who is out of the group by its log stays out: a device that has not followed so far may err.
-  if (turn.state.conversations.get(id)?.state === 'left') return;
+  if (turn.state.conversations.get(id)?.state === 'left' && turn.state.externalJoins.get(id)?.invitation === undefined) return;
   const own = emulatorLeaf === emulation.group.ownLeaf;
   const notBefore = own ? turn.now : othersFrom(turn);
   const known = turn.state.externalJoins.get(id) ?? newJoin(groupId);
@@ -146,6 +147,7 @@ export function newJoin(groupId: Uint8Array): ExternalJoin {
     accepted: false,
     base: undefined,
     wanted: undefined,
+    invitation: undefined,
   };
 }
 
@@ -158,6 +160,7 @@ export function finishJoin(turn: Turn, id: string): void {
   const join = turn.state.externalJoins.get(id);
   if (join === undefined) return;
   if (join.operation !== undefined) turn.spend([join.operation.operationSecret]);
+  if (join.invitation !== undefined) turn.spend([join.invitation.seed]);
   const externalJoins = new Map(turn.state.externalJoins);
   externalJoins.delete(id);
   turn.update({ externalJoins });
@@ -230,7 +233,12 @@ export function onJoinAnswer(turn: Turn, id: string, sent: Submission, answer: D
       return false;
     case 'not-a-member':
     case 'unknown-group':
+    case 'invitation-refused':
       return true;
+    case 'too-many': // of a conversation that is full, or of our own
+      if (join.invitation !== undefined) return true;
+      pauseJoin(turn, id);
+      return false;
     default:
       pauseJoin(turn, id);
       return false;

@@ -64,7 +64,9 @@ function isFollowed(turn: Turn, entry: SequenceEntry): boolean {
 /** Messages of a group that this device is not in, though the account is: only an external commit of ours brings it in. */
 function isOutside(turn: Turn, { kind, groupId }: SequenceEntry): boolean {
   if (kind === 'welcome' || kind === 'creation') return false;
-  const state = turn.state.conversations.get(toHex(groupId))?.state;
+  const id = toHex(groupId);
+  const state = turn.state.conversations.get(id)?.state;
+  if (state === 'left') return turn.state.externalJoins.get(id)?.invitation !== undefined;
   return state === undefined || state === 'out-of-step';
 }
 

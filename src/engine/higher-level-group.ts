@@ -22,6 +22,8 @@ import { accountsOf, newConversation, pendingOperations } from './conversation.t
 import { keyPackageKeys } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
 import { externalInitOf, finishJoin, joinOperations } from './external-join.ts';
+import { checkContext, followInvitation, invitationChange, invitationIn, invitationSeeds, type InvitationChange } from './invitation.ts';
+import { checkInvitedJoin, invitationKeyIn } from './invitation-link.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import { secondsOf } from './key-package-messages.ts';
 import { endedEpochs, wipeDroppedLeaves } from './past-epochs.ts';
@@ -99,6 +101,7 @@ export function enter(turn: Turn, entry: SequenceEntry, group: GroupState, opera
     ...base,
     title,
     members: accountsOf(group),
+    invitation: invitationIn(group),
     keyVersion: ownKeyVersion(group),
     sentByLeaf: 0,
     state: 'member',
@@ -208,11 +211,12 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
   if (externalInit !== undefined) turn.spend([externalInit.secret]);
   if (followed !== undefined) turn.spend(pathSecrets(followed.own));
   const effects = applied.value;
-  if (opened.external) checkExternal(effects);
+  if (opened.external) checkExternal(previous, opened, effects);
+  checkContext(previous, applied.next);
   if (effects.removedSelf) {
     finishJoin(turn, id);
     leave(turn, id, 'left');
-    recordEffects(turn, entry, effects, from);
+    recordEffects(turn, entry, effects, from, 'as-before');
     return;
   }
   const group = applied.next;
@@ -227,6 +231,7 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
   const leafNow = operation === undefined ? before.leaf : becomeActive(turn, operation, GROUP_SUITE);
   const next = turn.updateConversation(id, {
     members: membersChanged ? accountsOf(group) : before.members,
+    invitation: followInvitation(turn, before, group),
     refusedCommit: undefined,
     leaf: leafNow,
     ...(operation && { keyVersion: ownKeyVersion(group), sentByLeaf: 0 }),
@@ -245,16 +250,24 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
   if (effects.ownLeafMoved) finishJoin(turn, id);
   requeueDead(turn, id, entry);
   if (operation !== undefined) dropMootRenewals(turn, id);
-  recordEffects(turn, entry, effects, from);
+  recordEffects(turn, entry, effects, from, invitationChange(previous, group));
 }
 
 /**
- * Only a member comes in by external commit, and takes its own old leaf away: nobody is in twice, and who
- * was removed stays out. @throws EngineError 'unexpected-sender'
+ * By external commit comes in a member, who takes its own old leaf away, or somebody with an invitation: nobody
+ * is in twice, and who was removed stays out. @throws EngineError 'unexpected-sender'; DecodeError
  */
-function checkExternal({ added, removed }: CommitEffects): void {
-  const [joiner] = added.map(({ leaf }) => accountOf(leaf));
-  if (joiner === undefined || !removed.some(({ leaf }) => equal(accountOf(leaf), joiner))) throw new EngineError('unexpected-sender');
+function checkExternal(previous: GroupState, opened: OpenedCommit, { added, removed }: CommitEffects): void {
+  const [joiner] = added;
+  if (joiner === undefined) throw new EngineError('unexpected-sender');
+  const accountId = accountOf(joiner.leaf);
+  if (removed.some(({ leaf }) => equal(accountOf(leaf), accountId))) return;
+  const { groupId, epoch, extensions } = previous.context;
+  const key = invitationKeyIn(extensions);
+  const isIn = accountsOf(previous).some((member) => equal(member, accountId));
+  if (key === undefined || isIn || removed.length > 0) throw new EngineError('unexpected-sender');
+  const join = { groupId, epoch, accountId, signatureKey: joiner.leaf.signaturePublicKey };
+  checkInvitedJoin(key, join, opened.authenticatedData);
 }
 
 /**
@@ -266,8 +279,10 @@ export function leave(turn: Turn, id: string, state: 'left' | 'out-of-step'): vo
   const group = turn.group(id);
   turn.spend(secretsOfGroup(group));
   turn.spend(pendingOperations(before).map(({ operationSecret }) => operationSecret));
+  turn.spend(invitationSeeds(before));
   const after = turn.updateConversation(id, {
     state,
+    invitation: undefined,
     leaf: undefined,
     pastLeaves: [],
     endedEpochs: [],
@@ -281,15 +296,15 @@ export function leave(turn: Turn, id: string, state: 'left' | 'out-of-step'): vo
   turn.setGroup(id, undefined);
 }
 
-function recordEffects(turn: Turn, entry: SequenceEntry, effects: CommitEffects, from: Sender): void {
+function recordEffects(turn: Turn, entry: SequenceEntry, effects: CommitEffects, from: Sender, invitation: InvitationChange): void {
   const common = { sender: from.accountId, device: from.device, alarm: from.alarm };
   const joined = effects.added.map(({ leaf }) => accountOf(leaf));
   const gone = effects.removed.map(({ leaf }) => accountOf(leaf));
   // An account whose leaf has only moved was there before and is there now.
   const added = joined.filter((accountId) => !gone.some((other) => equal(other, accountId)));
   const removed = gone.filter((accountId) => !joined.some((other) => equal(other, accountId)));
-  if (added.length === 0 && removed.length === 0) return;
-  record(turn, entry, { kind: 'event', text: 'members', ...common, added, removed });
+  if (added.length > 0 || removed.length > 0) record(turn, entry, { kind: 'event', text: 'members', ...common, added, removed });
+  else if (invitation !== 'as-before') record(turn, entry, { kind: 'event', text: invitation, ...common });
 }
 
 type Line = Pick<StoredMessage, 'kind' | 'text' | 'sender'> & Partial<StoredMessage>;

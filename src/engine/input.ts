@@ -27,6 +27,8 @@ export type Preparation =
   | { readonly kind: 'message'; readonly conversationId: string }
   | { readonly kind: 'renewal'; readonly conversationId: string }
   | { readonly kind: 'plan-join'; readonly conversationId: string }
+  /** Tells the siblings of a link: one of ours, or one that the account joins by. */
+  | { readonly kind: 'tell-invitation'; readonly conversationId: string }
   | { readonly kind: 'announce-join'; readonly conversationId: string }
   | { readonly kind: 'link-expiry' }
   | { readonly kind: 'uploads-used' }

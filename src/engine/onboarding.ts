@@ -23,6 +23,7 @@ import { prepareCommit } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
 import { accountsOf, newConversation, pendingOperations } from './conversation.ts';
 import { hasAnnouncedJoins } from './external-join.ts';
+import { invitationIn } from './invitation.ts';
 import { decodeKeyPackage } from './key-package-messages.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
 import { components } from './leaf-templates.ts';
@@ -281,6 +282,7 @@ function importGroup(turn: Turn, state: WholeGroup): void {
     ...newConversation(state.groupId, transfer.startedAt),
     title: transfer.title,
     members: accountsOf(group),
+    invitation: invitationIn(group),
     keyVersion: ownKeyVersion(group),
     state: 'member',
     position: Number(state.logPosition),

@@ -52,6 +52,10 @@ export interface CommitRouting {
   readonly newDevice: NewDevice | undefined;
   /** R that a GroupContextExtensions proposal in this commit (emulation group) sets (reading section 11). */
   readonly recoveryKey: Uint8Array | undefined;
+  /** What a GroupContextExtensions proposal in this commit (higher-level group) makes of the group's invitation key; undefined where it stays. */
+  readonly invitation: { readonly key: Uint8Array | undefined } | undefined;
+  /** On an external commit by an account that is no member: the invitation key's signature over InvitationRequestTBS. */
+  readonly invited: Uint8Array | undefined;
   /** Log position of the commit for the same epoch that this one's maker refused (reading section 15). */
   readonly refuses: number | undefined;
 }
@@ -201,6 +205,11 @@ export interface DeliveryCalls {
     request: { groupId: Uint8Array; epoch: number | undefined };
     answer: { groupInfo: Uint8Array; epoch: number; position: number };
   };
+  /** The newest GroupInfo, for an account that is no member and has a link; `proof` as in `CommitRouting.invited`. */
+  'open-invitation': {
+    request: { groupId: Uint8Array; proof: Uint8Array };
+    answer: DeliveryCalls['fetch-group']['answer'];
+  };
   /** Groups of the account, without its emulation group. `answered`: the account has sent something there itself. */
   'list-groups': { request: object; answer: { groups: readonly ListedGroup[] } };
   /** A new device asks what it needs to join with the recovery phrase. Signed by its own key, as 'create-account'. */
@@ -241,6 +250,7 @@ export type ProblemType =
   | 'unknown-device'
   | 'no-such-device' // the account has no such device to remove
   | 'last-device' // without it nobody could act for the account
+  | 'invitation-refused' // no such group, or the link is not good any more
   | 'recovery-refused' // no such account, no phrase, or another one
   | 'bad-signature'
   | 'clock-skew'

@@ -26,6 +26,7 @@ import {
   putJoin,
 } from './external-join.ts';
 import { enter, record } from './higher-level-group.ts';
+import { signInvitedJoin } from './invitation-link.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import type { DeliveryAnswer, DeliveryCalls, SequenceEntry, Submission } from './ports.ts';
 import { GROUP_SUITE } from './protocol.ts';
@@ -67,7 +68,7 @@ export async function onGroupInfo(
   turn: Turn,
   id: string,
   { epoch: wanted }: DeliveryCalls['fetch-group']['request'],
-  answer: DeliveryAnswer<'fetch-group'>,
+  answer: DeliveryAnswer<'fetch-group' | 'open-invitation'>,
 ): Promise<void> {
   const join = turn.state.externalJoins.get(id);
   if (join === undefined || answer.outcome === 'unreachable') return;
@@ -82,7 +83,7 @@ export async function onGroupInfo(
   if (answer.outcome === 'done') return makeExternalCommit(turn, id, answer.value);
   const { type, retryAfter } = answer.problem;
   if (retryAfter !== undefined) return;
-  if (type === 'not-a-member' || type === 'unknown-group') beOut(turn, id);
+  if (type === 'not-a-member' || type === 'unknown-group' || type === 'invitation-refused') beOut(turn, id);
   else pauseJoin(turn, id);
 }
 
@@ -93,8 +94,10 @@ export function onExternalCommitAnswer(turn: Turn, id: string, sent: Submission,
   return true;
 }
 
-/** The account is no member any more; what this device did not follow was its removal. */
+/** The account is no member any more, and what this device did not follow was its removal; or its invitation is not good any more. */
 function beOut(turn: Turn, id: string): void {
+  const invitation = turn.state.externalJoins.get(id)?.invitation;
+  if (invitation?.askedHere === true) turn.notice('invitation-over', invitation.title);
   const conversation = turn.state.conversations.get(id);
   if (conversation?.state === 'out-of-step') {
     turn.updateConversation(id, { state: 'left', queue: unsentTexts(conversation), pending: undefined, awaitingEcho: [] });
@@ -127,12 +130,14 @@ async function makeExternalCommit(turn: Turn, id: string, fetched: DeliveryCalls
 
 /** The new leaf and path are of a fresh operation of the newest emulation epoch; the old leaf goes. */
 async function commitExternally(turn: Turn, id: string, { groupInfo, epoch }: DeliveryCalls['fetch-group']['answer']): Promise<void> {
-  const { groupId } = turn.state.externalJoins.get(id)!;
+  const { groupId, invitation } = turn.state.externalJoins.get(id)!;
   const { context, leaves, leafIndexes } = readGroupInfo(GROUP_SUITE, groupInfo);
   if (!equal(context.groupId, groupId) || context.epoch !== BigInt(epoch)) throw new EngineError('malformed-entry');
   const { accountId, signer, keyVersion, authenticationKey } = turn.account();
   const [removes, ...others] = leafIndexes.filter((_, i) => equal(accountOf(leaves[i]!), accountId));
   if (others.length > 0) throw new EngineError('malformed-entry');
+  // Who is in needs no link.
+  const invited = removes === undefined ? invitation : undefined;
   const operation = allocate(turn);
   const { template, own } = prepareLeaf(turn, operation, GROUP_SUITE);
   const externalInit = externalInitOf(operation);
@@ -143,7 +148,10 @@ async function commitExternally(turn: Turn, id: string, { groupInfo, epoch }: De
     externalInit: externalInit.pair,
     removes,
     checkLeaf: virtualLeafCheck(authenticationKey),
-    authenticatedData: new Uint8Array(),
+    authenticatedData:
+      invited === undefined
+        ? new Uint8Array()
+        : signInvitedJoin(invited.seed, { groupId, epoch: context.epoch, accountId, signatureKey: turn.account().signatureKey }),
     random: turn.random,
     useSafeExporter: false,
   });
@@ -165,6 +173,8 @@ async function commitExternally(turn: Turn, id: string, { groupInfo, epoch }: De
       announces: [],
       newDevice: undefined,
       recoveryKey: undefined,
+      invitation: undefined,
+      invited: invited?.proof,
       refuses: undefined,
     },
   };
@@ -193,8 +203,8 @@ export async function followOutside(turn: Turn, entry: SequenceEntry): Promise<v
   if (before !== undefined && entry.position <= before.position) return;
   const leaf = ownExternalLeaf(turn, entry);
   if (leaf === undefined && before === undefined) throw new EngineError('unknown-group');
-  if (leaf === undefined) passBy(turn, entry);
-  else await followIn(turn, entry, leaf, before);
+  if (leaf !== undefined) await followIn(turn, entry, leaf, before);
+  else if (before?.state !== 'left') passBy(turn, entry);
 }
 
 async function followIn(turn: Turn, entry: SequenceEntry, leaf: LeafNode, before: Conversation | undefined): Promise<void> {
@@ -222,10 +232,10 @@ async function followIn(turn: Turn, entry: SequenceEntry, leaf: LeafNode, before
   if (before !== undefined) {
     turn.updateConversation(id, { awaitingEcho: [], queue: [...unconfirmed(before), ...before.queue] });
   }
-  enter(turn, entry, group, operation, before?.title ?? '');
+  enter(turn, entry, group, operation, join.invitation?.title ?? before?.title ?? '');
   if (before !== undefined) requeueDead(turn, id, entry);
   finishJoin(turn, id);
-  record(turn, entry, { kind: 'event', text: before === undefined ? 'joined' : 'rejoined', sender: accountId });
+  record(turn, entry, { kind: 'event', text: before === undefined || before.state === 'left' ? 'joined' : 'rejoined', sender: accountId });
 }
 
 /** Accepted once and never seen in the log: the person decides whether to send it again. */

@@ -3,7 +3,18 @@ import type { Command, CommandProblem, CommandResult } from './command.ts';
 import { waitsForGroupInfo } from './external-join.ts';
 import type { AnswerInput, Input } from './input.ts';
 import { isPastOver } from './past-epochs.ts';
-import type { AccountDescription, DeliveryPort, DeviceProof, SequenceEntry, StorePort } from './ports.ts';
+import { invitationCode } from './invitation.ts';
+import { openInvitation, type OpenedInvitation } from './invitation-driver.ts';
+import type {
+  AccountDescription,
+  DeliveryAnswer,
+  DeliveryCall,
+  DeliveryCalls,
+  DeliveryPort,
+  DeviceProof,
+  SequenceEntry,
+  StorePort,
+} from './ports.ts';
 import { makePhrase, recover, type MadePhrase, type RecoveryHands } from './recovery-driver.ts';
 import { StateKeeper } from './state-keeper.ts';
 import type { StepResult } from './step.ts';
@@ -51,6 +62,10 @@ export interface EngineRuntime {
   makePhrase(): Promise<MadePhrase>;
   /** Joins an account with its phrase; wipes `entropy`. Goes on by itself when it has answered. */
   recover(asked: { readonly username: string; readonly deviceName: string; readonly entropy: Uint8Array }): Promise<CommandResult>;
+  /** What a link leads to; it changes nothing. */
+  openInvitation(code: string): Promise<OpenedInvitation>;
+  /** The conversation's link, as far as it goes behind `#join=`; undefined when this device knows none. */
+  invitationCode(conversationId: string): Promise<string | undefined>;
   streamRequest(): Promise<PreparedStream | undefined>;
   streamEvent(event: { event: 'entry' | 'stock' | 'gone'; data: string } | { event: 'opened' | 'closed' }): Promise<void>;
   /** Tries what is still to do. */
@@ -128,12 +143,10 @@ class Runtime implements EngineRuntime {
   }
 
   async findAccounts(usernames: readonly string[]): Promise<AccountDescription[] | CommandProblem> {
-    const proof = await this.#proof();
-    if (proof === undefined) return 'not-ready';
+    if ((await this.#proof()) === undefined) return 'not-ready';
     const found: AccountDescription[] = [];
     for (const username of usernames) {
-      const answer = await this.#ports.delivery.send('find-account', { username }, proof, new AbortController().signal);
-      this.#heard(answer.outcome !== 'unreachable');
+      const answer = await this.#ask('find-account', { username });
       if (answer.outcome === 'unreachable') return 'offline';
       if (answer.outcome === 'refused') return answer.problem.type === 'unknown-account' ? 'unknown-account' : 'internal';
       found.push(answer.value);
@@ -149,17 +162,28 @@ class Runtime implements EngineRuntime {
     return recover(this.#recoveryHands(), asked);
   }
 
+  openInvitation(code: string): Promise<OpenedInvitation> {
+    return openInvitation({ state: () => this.#keeper.state(), ask: (call, request) => this.#ask(call, request) }, code);
+  }
+
+  async invitationCode(conversationId: string): Promise<string | undefined> {
+    const conversation = (await this.#keeper.state()).conversations.get(conversationId);
+    return conversation && invitationCode(conversation);
+  }
+
+  async #ask<Call extends DeliveryCall>(call: Call, request: DeliveryCalls[Call]['request']): Promise<DeliveryAnswer<Call>> {
+    const answer = await this.#ports.delivery.send(call, request, await this.#proof(), new AbortController().signal);
+    this.#heard(answer.outcome !== 'unreachable');
+    return answer;
+  }
+
   #recoveryHands(): RecoveryHands {
     const step = async (command: Command): Promise<CommandProblem | undefined> => (await this.#step({ type: 'command', command })).problem;
     return {
       random: this.#ports.random,
       state: () => this.#keeper.state(),
       step,
-      ask: async (call, request) => {
-        const answer = await this.#ports.delivery.send(call, request, await this.#proof(), new AbortController().signal);
-        this.#heard(answer.outcome !== 'unreachable');
-        return answer;
-      },
+      ask: (call, request) => this.#ask(call, request),
       settle: async (make) => {
         const outcome = this.#nextOutcome();
         const problem = await make();

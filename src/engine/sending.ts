@@ -7,12 +7,14 @@ import {
   groupInfoOf,
   keyPackageRef,
   protectApplication,
+  type GroupState,
   type Proposal,
 } from '../mls/index.ts';
 import { deriveGroupCreationSecret } from '../virtual-client/index.ts';
 import { signerIn } from './account-keys.ts';
 import { CONVERSATION_COMPONENT, encodeConversationProfile, encodeText, paddingFor, sealTitle } from './content.ts';
 import { EngineError, isNamed } from './errors.ts';
+import { invitationKeyOf, withInvitationKey } from './invitation-link.ts';
 import { decodeKeyPackage, isFresh, lifetimeFrom, secondsOf } from './key-package-messages.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import { howToRenew, isRenewal } from './leaf-renewal.ts';
@@ -105,8 +107,10 @@ function makeSubmission(turn: Turn, id: string, item: WorkItem): Promise<Submiss
       return makeAdd(turn, id, item);
     case 'remove':
       return makeRemove(turn, id, item);
+    case 'invite':
+      return makeInvitation(turn, id, item);
     case 'renew':
-      return makeCommit(turn, id, item, { proposals: [], adds: [], removes: [], uses: [] });
+      return makeCommit(turn, id, item, NO_PLAN);
     case 'update':
       return makeUpdate(turn, id, item);
   }
@@ -168,9 +172,9 @@ async function makeAdd(turn: Turn, id: string, item: Extract<WorkItem, { kind: '
     return { proposalType: 'add', add: { keyPackage } };
   });
   const submission = await makeCommit(turn, id, item, {
+    ...NO_PLAN,
     proposals,
     adds: item.members.map(({ accountId }) => accountId),
-    removes: [],
     uses: claimed.map(({ accountId, keyPackageRef }) => ({ accountId, keyPackageRef })),
   });
   return submission;
@@ -180,7 +184,23 @@ function makeRemove(turn: Turn, id: string, item: Extract<WorkItem, { kind: 'rem
   const removed = findLeaf(turn.group(id), (leaf) => equal(accountOf(leaf), item.accountId));
   if (removed === undefined) throw new EngineError('unknown-group');
   const proposal: Proposal = { proposalType: 'remove', remove: { removed } };
-  return makeCommit(turn, id, item, { proposals: [proposal], adds: [], removes: [item.accountId], uses: [] });
+  // Who is removed may have the link.
+  const hasLink = turn.conversation(id).invitation !== undefined;
+  const { proposals, invitation } = hasLink ? invitationPlan(turn.group(id), undefined) : NO_PLAN;
+  return makeCommit(turn, id, item, { ...NO_PLAN, proposals: [proposal, ...proposals], removes: [item.accountId], invitation });
+}
+
+function makeInvitation(turn: Turn, id: string, item: Extract<WorkItem, { kind: 'invite' }>): Promise<Submission> {
+  return makeCommit(turn, id, item, invitationPlan(turn.group(id), item.seed && invitationKeyOf(item.seed)));
+}
+
+function invitationPlan(group: GroupState, key: Uint8Array | undefined): CommitPlan {
+  const extensions = withInvitationKey(group.context.extensions, key);
+  return {
+    ...NO_PLAN,
+    proposals: [{ proposalType: 'group_context_extensions', groupContextExtensions: { extensions } }],
+    invitation: { key },
+  };
 }
 
 /** Exactly the accounts that the person asked for, each once: the server may not put in others. */
@@ -198,7 +218,10 @@ interface CommitPlan {
   readonly adds: readonly Uint8Array[];
   readonly removes: readonly Uint8Array[];
   readonly uses: readonly { readonly accountId: Uint8Array; readonly keyPackageRef: Uint8Array }[];
+  readonly invitation: CommitRouting['invitation'];
 }
+
+const NO_PLAN: CommitPlan = { proposals: [], adds: [], removes: [], uses: [], invitation: undefined };
 
 /** Every commit of the virtual client has a path from a new operation of the newest emulation epoch (draft section 5.3). */
 async function makeCommit(turn: Turn, id: string, item: WorkItem, plan: CommitPlan): Promise<Submission> {
@@ -233,6 +256,8 @@ async function makeCommit(turn: Turn, id: string, item: WorkItem, plan: CommitPl
     announces: [],
     newDevice: undefined,
     recoveryKey: undefined,
+    invitation: plan.invitation,
+    invited: undefined,
     refuses: conversation.refusedCommit,
   };
   return submissionOf(conversation, item, {
@@ -305,6 +330,7 @@ export function fail(turn: Turn, id: string, item: WorkItem, problem: string): v
     return;
   }
   turn.notice('request-failed', problem);
+  if (item.kind === 'invite' && item.seed !== undefined) turn.spend([item.seed]);
   if (item.kind !== 'create') turn.updateConversation(id, { queue: queue.filter((other) => other !== item), claim: undefined });
   else
     turn.updateConversation(id, { state: 'left', queue: unsentTexts({ ...turn.conversation(id), pending: undefined }), claim: undefined });

@@ -204,7 +204,15 @@ export interface DeviceProfile {
 /** One message of ours on its way to the emulation group's log. */
 export interface PendingEmulationMessage {
   readonly purpose:
-    'key-packages' | 'add-device' | 'device-profile' | 'renew' | 'external-join' | 'remove-devices' | 'account-key' | 'recovery-key';
+    | 'key-packages'
+    | 'add-device'
+    | 'device-profile'
+    | 'renew'
+    | 'external-join'
+    | 'remove-devices'
+    | 'account-key'
+    | 'recovery-key'
+    | 'invitation';
   readonly submission: Submission;
   /** Of a commit: what applying it needs when it comes back. */
   readonly encryptionPrivateKey: Secret<'encryption_private_key'> | undefined;
@@ -250,6 +258,8 @@ export type WorkItem =
       /** It was given to the server before, encrypted otherwise, and the answer never came: that one may be in the log yet. */
       readonly unanswered?: true;
     }
+  /** The group's invitation key is replaced, or (without a seed) withdrawn. */
+  | { readonly kind: 'invite'; readonly messageId: MessageId; readonly seed: Secret<'invitation_seed'> | undefined }
   /** The leaf is renewed by a commit of our own. */
   | { readonly kind: 'renew'; readonly messageId: MessageId }
   /** It is renewed at leisure (see leaf-renewal.ts). */
@@ -294,6 +304,8 @@ export interface Conversation {
   readonly state: 'creating' | 'member' | 'left' | 'out-of-step';
   /** Accounts in the group, in leaf order. */
   readonly members: readonly AccountId[];
+  /** The link by which others may come in. */
+  readonly invitation: GroupInvitation | undefined;
   /** Last processed position of the group's log; -1 before the first. */
   readonly position: number;
   readonly leaf: LiveLeaf | undefined;
@@ -328,6 +340,15 @@ export interface Conversation {
   readonly startedAt: number;
 }
 
+export interface GroupInvitation {
+  /** I, as the GroupContext has it. */
+  readonly key: Uint8Array;
+  /** Of a link that a device of the account has made, as far as this device knows. */
+  readonly seed: Secret<'invitation_seed'> | undefined;
+  /** The siblings know of it, or need not. */
+  readonly told: boolean;
+}
+
 export interface ClaimedForAdd {
   readonly accountId: AccountId;
   readonly keyPackageRef: Uint8Array;
@@ -353,6 +374,19 @@ export interface ExternalJoin {
   readonly base: { readonly epoch: number; readonly groupInfo: Uint8Array } | undefined;
   /** A sibling's external commit stops the sequence until the GroupInfo of its epoch is here, or refused. */
   readonly wanted: { readonly epoch: number; readonly refused: boolean } | undefined;
+  /** Of a group that no device of the account is in: the link that lets it in. */
+  readonly invitation:
+    | {
+        readonly seed: Secret<'invitation_seed'>;
+        readonly title: string;
+        /** I's word to the server. */
+        readonly proof: Uint8Array;
+        /** The person asked for it here: it is here that they hear of its end. */
+        readonly askedHere: boolean;
+        /** The siblings know of it. */
+        readonly told: boolean;
+      }
+    | undefined;
 }
 
 /** One line of a conversation as it is kept, under `message/<conversation>/<position>`. */

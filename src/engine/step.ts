@@ -19,6 +19,8 @@ import { onEmulationAnswer, prepareDeviceProfile, prepareKeyPackages } from './e
 import { planJoin } from './external-join.ts';
 import { followEntries } from './follow.ts';
 import type { AnswerInput, Input, Preparation } from './input.ts';
+import { changeInvitation, joinByInvitation } from './invitation.ts';
+import { prepareInvitationMessage } from './invitation-message.ts';
 import {
   acceptLinkCode,
   closeLink,
@@ -139,6 +141,11 @@ async function command(turn: Turn, asked: Command): Promise<CommandOutcome> {
       return addMember(turn, asked);
     case 'removeMember':
       return removeMember(turn, asked);
+    case 'makeInvitation':
+    case 'withdrawInvitation':
+      return changeInvitation(turn, asked);
+    case 'joinByInvitation':
+      return joinByInvitation(turn, asked);
     case 'send':
       return send(turn, asked);
     case 'retry':
@@ -194,6 +201,8 @@ async function prepare(turn: Turn, what: Preparation): Promise<void> {
       return prepareRenewal(turn, what.conversationId);
     case 'plan-join':
       return planJoin(turn, what.conversationId);
+    case 'tell-invitation':
+      return prepareInvitationMessage(turn, what.conversationId);
     case 'announce-join':
       return prepareAnnouncement(turn, what.conversationId);
     case 'link-expiry':
@@ -231,6 +240,11 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
     case 'fetch-group':
       if (input.conversationId === undefined || onAskedGroup(turn, input.conversationId, input.answer)) return;
       await onGroupInfo(turn, input.conversationId, input.request, input.answer);
+      return;
+    case 'open-invitation':
+      if (input.conversationId !== undefined) {
+        await onGroupInfo(turn, input.conversationId, { groupId: input.request.groupId, epoch: undefined }, input.answer);
+      }
       return;
     case 'upload-key-packages':
       if (input.answer.outcome === 'done') turn.update({ uploads: undefined, stock: input.answer.value.stock });

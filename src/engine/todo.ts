@@ -3,6 +3,7 @@ import { accountRequest } from './account.ts';
 import { needsKeyPackages } from './emulation-group.ts';
 import { joinToAnnounce, joinTodos } from './external-join.ts';
 import type { EngineCall, Preparation } from './input.ts';
+import { invitationToTell } from './invitation.ts';
 import { isProposed, isRenewal, pathDueAt } from './leaf-renewal.ts';
 import { isOver, mailboxOf } from './linking.ts';
 import { canAddDevice } from './onboarding.ts';
@@ -136,6 +137,8 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
   const makeKeyPackages: Todo = { lane, do: 'prepare', what: { kind: 'key-packages' } };
   // After a recovery they come before the conversations (draft section 4.2): nobody could add the account meanwhile.
   if (mayMakeKeyPackages && state.keyPackages.size === 0 && state.rejoining !== undefined) return [makeKeyPackages];
+  const untold = invitationToTell(state);
+  if (untold !== undefined) return [{ lane, do: 'prepare', what: { kind: 'tell-invitation', conversationId: untold } }];
   const join = joinToAnnounce(state, now);
   if (join !== undefined) return [{ lane, do: 'prepare', what: { kind: 'announce-join', conversationId: join } }];
   if (mayMakeKeyPackages && needsKeyPackages(emulation, state.stock, state.keyPackages.size)) return [makeKeyPackages];

@@ -110,6 +110,7 @@ function conversationView(state: EngineState, conversationId: string, conversati
     unread: conversation.unread,
     lastMessage: conversation.last && messageView(state, conversationId, conversation.last),
     draft: conversation.draft,
+    invitation: conversation.invitation === undefined ? 'none' : conversation.invitation.seed === undefined ? 'other' : 'own',
     pendingChanges: pendingItems(conversation).flatMap(changeOf),
   };
 }
@@ -122,6 +123,7 @@ function stateOf({ emulation }: EngineState, conversation: Conversation): Conver
 
 function changeOf(item: WorkItem): string[] {
   if (item.kind === 'add') return [`Adding ${item.members.map(({ username }) => username).join(', ')}`];
+  if (item.kind === 'invite') return [item.seed === undefined ? 'Withdrawing the link' : 'Making a link'];
   return item.kind === 'remove' ? [`Removing ${item.username}`] : [];
 }
 
@@ -155,7 +157,10 @@ function eventText(state: EngineState, { text, sender, added, removed }: StoredM
   if (text === 'joined') return 'You are in this conversation now. Earlier messages are not shown.';
   if (text === 'rejoined') return 'This device had lost step here and is back. What was said meanwhile may be on your other devices only.';
   if (text === 'linked') return 'This device was linked here. Earlier messages are on your other devices.';
+  if (text === 'invitation-made') return `${by} made a link to this conversation. Who has it can join.`;
+  if (text === 'invitation-withdrawn') return `${by} withdrew the link to this conversation.`;
   if (text !== 'members') return `${by} sent something that this version of Chorus cannot show.`;
+  if (sender !== undefined && removed.length === 0 && added.length === 1 && equal(added[0]!, sender)) return `${by} joined by a link`;
   const parts = [...(added.length > 0 ? [`added ${names(added)}`] : []), ...(removed.length > 0 ? [`removed ${names(removed)}`] : [])];
   return `${by} ${parts.join(' and ')}`;
 }
@@ -244,6 +249,8 @@ function sentenceOf({ kind, text }: NoticeView): string {
       return `A message in ${where} was sent in your name by a device that is not one of yours.`;
     case 'refused-message':
       return `A message in ${where} was refused because it is not what it claims to be.`;
+    case 'invitation-over':
+      return `The link to ${where} is no longer good, or the conversation is full.`;
     case 'request-failed':
       return problemSentence(text);
   }

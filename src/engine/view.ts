@@ -50,6 +50,8 @@ export interface ConversationView {
   readonly unread: number;
   readonly lastMessage: MessageView | undefined;
   readonly draft: string;
+  /** The link by which others may join: made by a device of this account, by somebody else, or not there. */
+  readonly invitation: 'none' | 'own' | 'other';
   /** Changes of membership or title that are still on their way. */
   readonly pendingChanges: readonly string[];
 }
@@ -175,6 +177,7 @@ export interface NoticeView {
     | 'cloned-device'
     | 'unknown-device'
     | 'refused-message'
+    | 'invitation-over'
     | 'request-failed';
   readonly text: string;
   readonly at: number;

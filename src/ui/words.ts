@@ -28,6 +28,8 @@ const TROUBLES: Readonly<Record<Trouble, string>> = {
   'recovery-refused': 'This username and this phrase do not belong together. Check both; only the newest phrase of an account is good.',
   'recovery-moved': 'Your devices changed something at the same moment. Enter the phrase once more.',
   'recovery-tampered': 'What the server sent is not the account that this phrase was made for, so nothing was joined.',
+  'invitation-malformed': 'This is not a complete link to a conversation. Copy the whole link.',
+  'invitation-over': 'This link is no longer good. Ask for a new one.',
   'no-link': 'There is no linking under way any more.',
   'storage-failed': 'The browser could not store this. Free some space on the device, then try again.',
   internal: 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',

@@ -79,3 +79,20 @@ export function accountKeyContent(fields: {
     writer.opaque(utf8(ACCOUNT_KEY_LABEL)).opaque(fields.accountId).uint32(fields.keyVersion).opaque(fields.signatureKey),
   );
 }
+
+const INVITATION_LABEL = 'Chorus invitation request';
+
+/**
+ * What the key of an invitation by link signs (bare Ed25519) to let an account that is no member fetch a group's
+ * GroupInfo and submit its external commit:
+ * ```
+ * struct {
+ *   opaque label<V> = "Chorus invitation request";
+ *   opaque group_id<V>;
+ *   opaque account_id<V>;
+ * } InvitationRequestTBS;
+ * ```
+ */
+export function invitationRequestContent(fields: { readonly groupId: Uint8Array; readonly accountId: Uint8Array }): Uint8Array {
+  return encode((writer) => writer.opaque(utf8(INVITATION_LABEL)).opaque(fields.groupId).opaque(fields.accountId));
+}

@@ -65,6 +65,8 @@ export function commit(groupId: Uint8Array, epoch: number, routing: Partial<Comm
       announces: [],
       newDevice: undefined,
       recoveryKey: undefined,
+      invitation: undefined,
+      invited: undefined,
       refuses: undefined,
       ...routing,
     },

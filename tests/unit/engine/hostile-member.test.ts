@@ -127,6 +127,8 @@ describe('a commit that every honest member refuses', () => {
         announces: [],
         newDevice: undefined,
         recoveryKey: undefined,
+        invitation: undefined,
+        invited: undefined,
         refuses: undefined,
       },
     };

@@ -45,6 +45,7 @@ const cases: Readonly<Record<Exclude<ProblemType, 'clock-skew'>, (a: Person, b: 
     return a.device.refused('submit', creation(randomBytes(32)));
   },
   'stale-key-version': (a) => a.device.refused('submit', creation(randomBytes(32), { fence: { emulationEpoch: 0, keyVersion: 2 } })),
+  'invitation-refused': (a) => a.device.refused('open-invitation', { groupId: randomBytes(32), proof: randomBytes(64) }),
   'recovery-refused': (a) => {
     const { deviceId, deviceKeySeed } = a.device.proof;
     const claim = { username: 'ada', deviceId, deviceKey: ed25519PublicKey(deviceKeySeed), proof: randomBytes(64) };
