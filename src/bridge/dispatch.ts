@@ -1,6 +1,6 @@
 import { fromHex, toHex } from '../bytes/index.ts';
 import type { Command, CommandProblem, CommandResult } from '../engine/command.ts';
-import type { MessageView, StateView } from '../engine/view.ts';
+import type { InvitationView, MessageView, StateView } from '../engine/view.ts';
 import type { BridgeCalls } from './protocol.ts';
 import type { BridgeRuntime } from './server.ts';
 
@@ -23,6 +23,10 @@ export interface BridgeEngine {
   >;
   /** Wipes `entropy`. */
   recover(asked: { readonly username: string; readonly deviceName: string; readonly entropy: Uint8Array }): Promise<CommandResult>;
+  openInvitation(
+    code: string,
+  ): Promise<{ readonly ok: true; readonly invitation: InvitationView } | { readonly ok: false; readonly problem: CommandProblem }>;
+  invitationCode(conversationId: string): Promise<string | undefined>;
   streamRequest(): Promise<BridgeCalls['streamRequest']['answer']>;
   streamEvent(event: BridgeCalls['streamEvent']['request']): Promise<void>;
   wake(): Promise<void>;
@@ -41,6 +45,12 @@ export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
     const result = await command(asked);
     return result.ok ? { ok: true } : result;
   }
+
+  /** Of a command that makes a conversation. */
+  const named = (result: Awaited<ReturnType<typeof command>>): CommandResult & { conversationId?: string } => {
+    if (!result.ok) return result;
+    return result.made === undefined ? { ok: true } : { ok: true, conversationId: result.made };
+  };
 
   const handlers: Handlers = {
     state: () => engine.state(),
@@ -65,9 +75,7 @@ export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
     startConversation: async ({ usernames, title }, callId) => {
       const members = await engine.findAccounts(usernames);
       if (typeof members === 'string') return { ok: false, problem: members };
-      const result = await command({ command: 'startConversation', groupId: fromHex(callId), members, title });
-      if (!result.ok) return result;
-      return result.made === undefined ? { ok: true } : { ok: true, conversationId: result.made };
+      return named(await command({ command: 'startConversation', groupId: fromHex(callId), members, title }));
     },
     addMember: async ({ conversationId, username }, callId) => {
       const found = await engine.findAccounts([username]);
@@ -77,6 +85,14 @@ export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
       return plain({ command: 'addMember', conversationId, messageId: fromHex(callId), member });
     },
     removeMember: (request) => plain({ command: 'removeMember', ...request }),
+    makeInvitation: (request, callId) => plain({ command: 'makeInvitation', messageId: fromHex(callId), ...request }),
+    withdrawInvitation: (request, callId) => plain({ command: 'withdrawInvitation', messageId: fromHex(callId), ...request }),
+    invitationCode: async ({ conversationId }) => {
+      const code = await engine.invitationCode(conversationId);
+      return code === undefined ? { ok: false, problem: 'invitation-over' } : { ok: true, code };
+    },
+    openInvitation: ({ code }) => orProblem(() => engine.openInvitation(code)),
+    joinByInvitation: async (request) => named(await command({ command: 'joinByInvitation', ...request })),
     // The call's own ID names the message: a call that comes again after the worker was stopped sends once.
     send: async (request, callId) => {
       const result = await command({ command: 'send', messageId: fromHex(callId), ...request });

@@ -1,5 +1,5 @@
 import type { CommandProblem, CommandResult } from '../engine/command.ts';
-import type { MessageView, StateView } from '../engine/view.ts';
+import type { InvitationView, MessageView, StateView } from '../engine/view.ts';
 
 /**
  * Typed messages between tabs and the worker. A call is one MessageChannel: the tab posts
@@ -39,6 +39,17 @@ export interface BridgeCalls {
   startConversation: { request: { usernames: readonly string[]; title: string }; answer: CommandResult & { conversationId?: string } };
   addMember: { request: { conversationId: string; username: string }; answer: CommandResult };
   removeMember: { request: { conversationId: string; accountId: string }; answer: CommandResult };
+  /** A link by which anybody who has it may join; one before it is no longer good. */
+  makeInvitation: { request: { conversationId: string }; answer: CommandResult };
+  withdrawInvitation: { request: { conversationId: string }; answer: CommandResult };
+  /** What goes behind `#/join/` in the link, if this device knows it: it lets its holder in, and is shown when asked for. */
+  invitationCode: { request: { conversationId: string }; answer: { ok: true; code: string } | { ok: false; problem: CommandProblem } };
+  /** What such a link leads to. */
+  openInvitation: {
+    request: { code: string };
+    answer: { ok: true; invitation: InvitationView } | { ok: false; problem: CommandProblem };
+  };
+  joinByInvitation: { request: { code: string }; answer: CommandResult & { conversationId?: string } };
   send: { request: { conversationId: string; text: string }; answer: CommandResult & { messageKey?: string } };
   retry: { request: { conversationId: string; messageKey: string }; answer: CommandResult };
   discard: { request: { conversationId: string; messageKey: string }; answer: CommandResult };

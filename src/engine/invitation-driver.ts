@@ -7,6 +7,7 @@ import { accountOf } from './leaf-check.ts';
 import type { AccountDescription, DeliveryAnswer, DeliveryCalls } from './ports.ts';
 import { GROUP_SUITE } from './protocol.ts';
 import type { EngineState } from './state.ts';
+import type { InvitationView } from './view.ts';
 
 /** What a person sees of a conversation before they join it by a link. It changes nothing. */
 
@@ -20,22 +21,12 @@ export interface InvitationHands {
 }
 
 export type OpenedInvitation =
-  | {
-      readonly ok: true;
-      readonly conversationId: string;
-      /** As the link says it. */
-      readonly title: string;
-      /** Usernames of some that are in it, and how many are. */
-      readonly members: readonly string[];
-      readonly count: number;
-      /** The account is in it already. */
-      readonly joined: boolean;
-    }
-  | { readonly ok: false; readonly problem: CommandProblem };
+  { readonly ok: true; readonly invitation: InvitationView } | { readonly ok: false; readonly problem: CommandProblem };
 
 /** As many names as a person reads. */
 const MAX_NAMED = 20;
 
+const opened = (invitation: InvitationView): OpenedInvitation => ({ ok: true, invitation });
 const failed = (problem: CommandProblem): OpenedInvitation => ({ ok: false, problem });
 
 export async function openInvitation({ state, ask }: InvitationHands, code: string): Promise<OpenedInvitation> {
@@ -48,7 +39,7 @@ export async function openInvitation({ state, ask }: InvitationHands, code: stri
     const conversationId = toHex(groupId);
     const known = conversations.get(conversationId);
     if (known !== undefined && known.state !== 'left') {
-      return { ok: true, conversationId, title: known.title, members: [], count: known.members.length, joined: true };
+      return opened({ conversationId, title: known.title, members: [], count: known.members.length, joined: true });
     }
     const proof = signInvitationRequest(seed, groupId, account.accountId);
     const answer = await ask('open-invitation', { groupId, proof });
@@ -61,7 +52,7 @@ export async function openInvitation({ state, ask }: InvitationHands, code: stri
     const named = await ask('describe-accounts', { accountIds: accountIds.slice(0, MAX_NAMED) });
     const described: readonly AccountDescription[] = named.outcome === 'done' ? named.value.accounts : [];
     const members = described.map(({ username }) => username);
-    return { ok: true, conversationId, title, members, count: accountIds.length, joined: false };
+    return opened({ conversationId, title, members, count: accountIds.length, joined: false });
   } catch (error) {
     if (isNamed(error)) return failed('invitation-over');
     throw error;

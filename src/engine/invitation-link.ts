@@ -107,7 +107,7 @@ const CHECK_LENGTH = 4;
 const MAX_CODE = 512;
 
 /**
- * The part of a link behind `#join=`, which browsers do not send: base64url of this and a check of it.
+ * The part of a link behind `#/join/`, which browsers do not send: base64url of this and a check of it.
  *
  *     struct { uint8 version = 1; opaque group_id<V>; opaque seed<V>; opaque title<V>; } InvitationLink;
  */

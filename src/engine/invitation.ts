@@ -41,7 +41,7 @@ export function changeInvitation(
   return undefined;
 }
 
-/** What goes behind `#join=` in the link; undefined when no device of the account has made it, as far as this one knows. */
+/** What goes behind `#/join/` in the link; undefined when no device of the account has made it, as far as this one knows. */
 export function invitationCode({ groupId, title, invitation }: Conversation): string | undefined {
   return invitation?.seed && encodeInvitationCode({ groupId, title, seed: invitation.seed });
 }

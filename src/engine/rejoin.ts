@@ -108,7 +108,7 @@ function beOut(turn: Turn, id: string): void {
 async function makeExternalCommit(turn: Turn, id: string, fetched: DeliveryCalls['fetch-group']['answer']): Promise<void> {
   const join = turn.state.externalJoins.get(id)!;
   const conversation = turn.state.conversations.get(id);
-  if (conversation !== undefined && conversation.position < fetched.position) {
+  if (conversation !== undefined && conversation.state !== 'left' && conversation.position < fetched.position) {
     // A sibling may have joined already: what the GroupInfo is ahead of us comes first.
     turn.behind = true;
     putJoin(turn, id, { ...join, afterPosition: fetched.position });

@@ -64,7 +64,7 @@ export interface EngineRuntime {
   recover(asked: { readonly username: string; readonly deviceName: string; readonly entropy: Uint8Array }): Promise<CommandResult>;
   /** What a link leads to; it changes nothing. */
   openInvitation(code: string): Promise<OpenedInvitation>;
-  /** The conversation's link, as far as it goes behind `#join=`; undefined when this device knows none. */
+  /** The conversation's link, as far as it goes behind `#/join/`; undefined when this device knows none. */
   invitationCode(conversationId: string): Promise<string | undefined>;
   streamRequest(): Promise<PreparedStream | undefined>;
   streamEvent(event: { event: 'entry' | 'stock' | 'gone'; data: string } | { event: 'opened' | 'closed' }): Promise<void>;

@@ -165,6 +165,18 @@ export interface ConnectionView {
   readonly catchingUp: { readonly done: number; readonly total: number } | undefined;
 }
 
+/** What a link leads to, before the person joins. */
+export interface InvitationView {
+  readonly conversationId: string;
+  /** As the link says it. */
+  readonly title: string;
+  /** Usernames of some that are in it, and how many are. */
+  readonly members: readonly string[];
+  readonly count: number;
+  /** The account is in it already. */
+  readonly joined: boolean;
+}
+
 export interface NoticeView {
   readonly noticeId: string;
   readonly kind:

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe } from 'vitest';
 import { eventualContract } from './delivery-store-contract-eventual.ts';
 import { furtherContract } from './delivery-store-contract-further.ts';
+import { invitationContract } from './delivery-store-contract-invitations.ts';
 import { logContract } from './delivery-store-contract-logs.ts';
 import { mailboxContract } from './delivery-store-contract-mailboxes.ts';
 import { recoveryContract } from './delivery-store-contract-recoveries.ts';
@@ -19,6 +20,7 @@ export function deliveryStoreContract(adapter: StoreAdapter): void {
     mailboxContract(world);
     removalContract(world);
     recoveryContract(world);
+    invitationContract(world);
   });
 
   describe(`delivery store on ${adapter.name}, eventually consistent`, () => {

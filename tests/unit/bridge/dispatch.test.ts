@@ -32,6 +32,11 @@ function engine({ made, found = [ANNA], failure }: Given = {}) {
       if (failure !== undefined) throw failure;
       return made === undefined ? { ok: true } : { ok: true, made };
     },
+    openInvitation: async (code) => {
+      asked.push(code);
+      return { ok: false, problem: 'invitation-over' };
+    },
+    invitationCode: async (conversationId) => (conversationId === 'aa' ? 'a code' : undefined),
     findAccounts: async (usernames) => {
       asked.push(usernames);
       return found;
@@ -56,6 +61,18 @@ function engine({ made, found = [ANNA], failure }: Given = {}) {
 }
 
 describe('calls become what the engine offers', () => {
+  it('names what a link leads to, or why it leads nowhere', async () => {
+    const { asked, commands, call } = engine({ made: 'c1' });
+    expect(await call('openInvitation', { code: 'x' })).toEqual({ ok: false, problem: 'invitation-over' });
+    expect(await call('invitationCode', { conversationId: 'aa' })).toEqual({ ok: true, code: 'a code' });
+    expect(await call('invitationCode', { conversationId: 'bb' })).toEqual({ ok: false, problem: 'invitation-over' });
+    expect(await call('joinByInvitation', { code: 'x' })).toEqual({ ok: true, conversationId: 'c1' });
+    expect(await call('makeInvitation', { conversationId: 'aa' })).toEqual({ ok: true });
+    expect(asked).toEqual(['x']);
+    const [, made] = commands;
+    expect(made).toEqual({ command: 'makeInvitation', conversationId: 'aa', messageId: fromHex(CALL_ID) });
+  });
+
   it('views and the stream are handed through', async () => {
     const { asked, call } = engine();
     expect(await call('state', {})).toBe(STATE);
