@@ -234,6 +234,7 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
     endedEpochs: endings,
     operations: [],
     updates: [],
+    hold: before.hold && { ...before.hold, textsToo: false }, // what stood in their way has gone with the epoch
   });
   // Whatever else was made in the epoch that has ended is dead.
   turn.spend(

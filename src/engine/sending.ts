@@ -301,7 +301,9 @@ export function fail(turn: Turn, id: string, item: WorkItem, problem: string): v
     return;
   }
   if (isRenewal(item)) {
-    turn.updateConversation(id, { queue: without(queue, item), hold: pausedFrom(turn.conversation(id), turn.now) });
+    // Made anew at once for the text that it was to go before, it would not work out again, without end.
+    const textsToo = queue.some((other) => other.kind === 'text' && other.problem === undefined);
+    turn.updateConversation(id, { queue: without(queue, item), hold: { ...pausedFrom(turn.conversation(id), turn.now), textsToo } });
     return;
   }
   turn.notice('request-failed', problem);
@@ -394,7 +396,7 @@ export function pausedFrom({ hold }: Conversation, now: number): Hold {
 }
 
 /** Nothing that the next message has to wait for. */
-export const NO_HOLD: Hold = { groupEpochOver: undefined, emulationEpochOver: undefined, notBefore: undefined, pause: 0 };
+export const NO_HOLD: Hold = { groupEpochOver: undefined, emulationEpochOver: undefined, notBefore: undefined, textsToo: false, pause: 0 };
 
 /** What was written and can no longer be sent stays on screen, marked. */
 export function unsentTexts({ pending, awaitingEcho, queue }: Conversation): WorkItem[] {

@@ -268,6 +268,8 @@ export interface Hold {
   readonly emulationEpochOver: bigint | undefined;
   /** ms by this device's clock. */
   readonly notBefore: number | undefined;
+  /** Until `notBefore` texts wait too: it was the commit before a text that did not work out. */
+  readonly textsToo: boolean;
   /** ms: how long `notBefore` was away when it was set; the next time it is twice that. */
   readonly pause: number;
 }
