@@ -18,6 +18,7 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
     endedEpochs: [],
     operations: [],
     updates: [],
+    passedOver: false,
     queue: [],
     claim: undefined,
     pending: undefined,

@@ -311,6 +311,8 @@ export interface Conversation {
   readonly operations: readonly Operation[];
   /** In order of arrival; over with the group's epoch. */
   readonly updates: readonly PendingUpdate[];
+  /** An epoch has ended without an Update of ours that it had, and no path of ours came since. */
+  readonly passedOver: boolean;
   readonly queue: readonly WorkItem[];
   /** Claimed KeyPackages of the add at the queue's head. */
   readonly claim: { readonly claimId: Uint8Array; readonly keyPackages: readonly ClaimedForAdd[] | undefined } | undefined;
