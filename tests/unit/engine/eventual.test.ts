@@ -45,6 +45,8 @@ describe('devices of one account that write at once', () => {
     const order = await ben.texts(id, all.length);
     expect(order.toSorted()).toEqual(all.toSorted());
     for (const device of devices) expect(await device.texts(id, all.length)).toEqual(order);
+    for (const d of devices.keys())
+      expect(order.filter((text) => text.startsWith(`${d}.`))).toEqual(all.filter((text) => text.startsWith(`${d}.`)));
     await settle(ben, ...devices);
     // The log has more messages than there are texts: those that came second were sent again.
     const { entries } = await (await ben.hands()).ask('fetch-sequence', { after: 0, limit: 100 });
