@@ -11,6 +11,7 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
     state: 'creating',
     members: [],
     position: -1,
+    since: 0n,
     leaf: undefined,
     keyVersion: 0,
     sentByLeaf: 0,

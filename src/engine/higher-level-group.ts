@@ -104,6 +104,7 @@ export function enter(turn: Turn, entry: SequenceEntry, group: GroupState, opera
     state: 'member',
     refusedCommit: undefined,
     position: entry.position,
+    since: group.context.epoch,
     leaf: becomeActive(turn, operation, GROUP_SUITE),
     pastLeaves: [],
     endedEpochs: [],

@@ -298,6 +298,8 @@ export interface Conversation {
   readonly members: readonly AccountId[];
   /** Last processed position of the group's log; -1 before the first. */
   readonly position: number;
+  /** Epoch of the group in which this device came into it, the last time; nothing before is known to it. */
+  readonly since: bigint;
   readonly leaf: LiveLeaf | undefined;
   /** `key_version` of that leaf's signature key; 0 before there is one. */
   readonly keyVersion: number;
