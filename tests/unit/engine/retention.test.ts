@@ -247,12 +247,13 @@ describe('the emulation epoch of a commit that the server turns down', () => {
       const input = entryFor(made, made.emulation!.groupId, { kind, epoch, message, messageId });
       return [await taken(mine, entryFor(mine, mine.emulation!.groupId, { kind, epoch, message })), await taken(made, input)];
     };
-    let [mine, other] = await renewed(stateOf(laptop), stateOf(phone));
+    const [first, other] = await renewed(stateOf(laptop), stateOf(phone));
+    let mine = first;
     const between = mine.emulation!.currentEpochId;
     mine = await taken(mine, { type: 'prepare', what: { kind: 'renewal', conversationId: id } });
     mine = await taken(mine, { type: 'prepare', what: { kind: 'message', conversationId: id } });
     const { submission } = mine.conversations.get(id)!.pending!;
-    [mine, other] = await renewed(mine, other);
+    [mine] = await renewed(mine, other);
     expect(mine.emulation!.epochs.has(between)).toBe(true);
     const problem = { type: 'stale-emulation-epoch', status: 409, retryAfter: undefined, accountId: undefined } as const;
     const answer = { outcome: 'refused', problem } as const;
