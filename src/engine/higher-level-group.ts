@@ -107,11 +107,13 @@ export function enter(turn: Turn, entry: SequenceEntry, group: GroupState, opera
     state: 'member',
     refusedCommit: undefined,
     position: entry.position,
+    since: group.context.epoch,
     leaf: becomeActive(turn, operation, GROUP_SUITE),
     pastLeaves: [],
     endedEpochs: [],
     operations: base.operations.filter((kept) => !sameOperation(kept, operation)),
     updates: [],
+    passedOver: false,
     hold: undefined,
   });
   finishItem(turn, id, entry);
@@ -239,6 +241,8 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
     endedEpochs: endings,
     operations: [],
     updates: [],
+    passedOver: operation === undefined && (before.passedOver || before.updates.length > 0),
+    hold: before.hold && { ...before.hold, textsToo: false }, // what stood in their way has gone with the epoch
   });
   // Whatever else was made in the epoch that has ended is dead.
   turn.spend(

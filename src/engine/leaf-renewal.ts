@@ -21,9 +21,17 @@ export const UPDATE_PATIENCE = 60 * 60 * 1000;
 /** The same for its siblings, which come in only if that device has gone. ms */
 const PATIENCE_OF_SIBLINGS = 2 * UPDATE_PATIENCE;
 
-/** Whether the renewal that the conversation is due may begin with an Update; one that waits already has had its time. */
+/**
+ * Whether the renewal that the conversation is due may begin with an Update; one that waits already has had its time.
+ * Where one was passed over, others might be too, without end: nobody has to commit them.
+ */
 export function isLeisurely(account: AccountState, emulation: EmulationState, conversation: Conversation): boolean {
-  return emulation.renewal.leisurely && conversation.updates.length === 0 && !mustGo(account, emulation, conversation);
+  return (
+    emulation.renewal.leisurely &&
+    conversation.updates.length === 0 &&
+    !conversation.passedOver &&
+    !mustGo(account, emulation, conversation)
+  );
 }
 
 /** Whether an Update is in the log that does what the newest renewal asks for. */
@@ -52,7 +60,7 @@ export function isRenewal({ kind }: WorkItem): boolean {
 
 /**
  * What an `update` item becomes when its turn comes. A path where nobody else could commit an Update, where
- * the leaf must not stay, where the server takes nothing but a commit (reading section 15), and where others'
+ * the leaf must not stay, where an Update was passed over, where the server takes nothing but a commit (reading section 15), and where others'
  * proposals wait for one: then one commit does for all. Nothing while an own Update waits that does it.
  */
 export function howToRenew(
@@ -61,8 +69,8 @@ export function howToRenew(
   conversation: Conversation,
   group: GroupState,
 ): 'update' | 'path' | 'nothing' {
-  const { members, refusedCommit } = conversation;
-  if (members.length === 1 || refusedCommit !== undefined || mustGo(account, emulation, conversation)) return 'path';
+  const { members, refusedCommit, passedOver } = conversation;
+  if (members.length === 1 || refusedCommit !== undefined || passedOver || mustGo(account, emulation, conversation)) return 'path';
   if (isProposed(account, emulation, conversation)) return 'nothing';
   return group.proposals.length > 0 ? 'path' : 'update';
 }

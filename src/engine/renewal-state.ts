@@ -19,7 +19,10 @@ export function renewalFrom({ conversations }: EngineState, emulation: Emulation
   const { renewal, renewalAsked, ownPath, epochs, currentEpochId, group } = emulation;
   if (renewalAsked) return 0;
   let sent = 0;
-  for (const conversation of conversations.values()) sent += conversation.sentByLeaf;
+  // What was sent by a leaf that is gone needs no renewal any more, and by one that the last renewal replaces, no further one.
+  for (const conversation of conversations.values()) {
+    if (conversation.leaf !== undefined && !isBeforeRenewal(emulation, conversation)) sent += conversation.sentByLeaf;
+  }
   const earliest = renewal.at + RENEW_AT_MOST_EVERY;
   const regular = Math.max(ownPath.carriedAt + RENEW_EVERY, earliest);
   if (sent < RENEW_AFTER_MESSAGES) return regular;

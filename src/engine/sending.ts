@@ -326,7 +326,9 @@ export function fail(turn: Turn, id: string, item: WorkItem, problem: string): v
     return;
   }
   if (isRenewal(item)) {
-    turn.updateConversation(id, { queue: without(queue, item), hold: pausedFrom(turn.conversation(id), turn.now) });
+    // Made anew at once for the text that it was to go before, it would not work out again, without end.
+    const textsToo = queue.some((other) => other.kind === 'text' && other.problem === undefined);
+    turn.updateConversation(id, { queue: without(queue, item), hold: { ...pausedFrom(turn.conversation(id), turn.now), textsToo } });
     return;
   }
   turn.notice('request-failed', problem);
@@ -420,7 +422,7 @@ export function pausedFrom({ hold }: Conversation, now: number): Hold {
 }
 
 /** Nothing that the next message has to wait for. */
-export const NO_HOLD: Hold = { groupEpochOver: undefined, emulationEpochOver: undefined, notBefore: undefined, pause: 0 };
+export const NO_HOLD: Hold = { groupEpochOver: undefined, emulationEpochOver: undefined, notBefore: undefined, textsToo: false, pause: 0 };
 
 /** What was written and can no longer be sent stays on screen, marked. */
 export function unsentTexts({ pending, awaitingEcho, queue }: Conversation): WorkItem[] {
@@ -432,12 +434,14 @@ export function unsentTexts({ pending, awaitingEcho, queue }: Conversation): Wor
  * Our own message was refused by ourselves when it came back, and so by everybody, since all read one log. One that
  * `overtaken` says was only too late, or second to a sibling's of the same generation (draft section 5.9, eventually
  * consistent service), is encrypted anew and sent again, under a new name: the server has used the old one. Any other
- * is over, and a text is shown as not sent.
+ * is over, and a text is shown as not sent. So is one of an epoch before this device lost step and came back: the
+ * others may have read it, and the person decides whether to send it again.
  */
-export function giveUpEcho(turn: Turn, id: string, { messageId }: SequenceEntry, overtaken: boolean): void {
+export function giveUpEcho(turn: Turn, id: string, { messageId, epoch }: SequenceEntry, overtaken: boolean): void {
   if (messageId === undefined) return;
   const conversation = turn.conversation(id);
   const { pending, awaitingEcho, queue } = conversation;
+  const isUnknown = BigInt(epoch) < conversation.since;
   const isIt = ({ item }: PendingSubmission): boolean => equal(item.messageId, messageId);
   const given = [...awaitingEcho, ...(pending === undefined ? [] : [pending])].find(isIt);
   if (given === undefined) {
@@ -446,6 +450,7 @@ export function giveUpEcho(turn: Turn, id: string, { messageId }: SequenceEntry,
     if (waiting === undefined) return;
     const renamed = { ...waiting, messageId: turn.random(16) };
     turn.updateConversation(id, { queue: queue.map((item) => (item === waiting ? renamed : item)) });
+    if (isUnknown && renamed.kind === 'text') fail(turn, id, renamed, 'internal');
     return;
   }
   const item = { ...given.item, messageId: turn.random(16) };
@@ -459,6 +464,7 @@ export function giveUpEcho(turn: Turn, id: string, { messageId }: SequenceEntry,
     finished: withFinished(conversation, messageId),
   });
   if (!overtaken) fail(turn, id, item, 'refused-by-ourselves');
+  else if (isUnknown && item.kind === 'text') fail(turn, id, item, 'internal');
 }
 
 /** Whether the conversation waits for other news before it may make its next message. */

@@ -278,6 +278,8 @@ export interface Hold {
   readonly emulationEpochOver: bigint | undefined;
   /** ms by this device's clock. */
   readonly notBefore: number | undefined;
+  /** Until `notBefore` texts wait too: it was the commit before a text that did not work out. */
+  readonly textsToo: boolean;
   /** ms: how long `notBefore` was away when it was set; the next time it is twice that. */
   readonly pause: number;
 }
@@ -308,6 +310,8 @@ export interface Conversation {
   readonly invitation: GroupInvitation | undefined;
   /** Last processed position of the group's log; -1 before the first. */
   readonly position: number;
+  /** Epoch of the group in which this device came into it, the last time; nothing before is known to it. */
+  readonly since: bigint;
   readonly leaf: LiveLeaf | undefined;
   /** `key_version` of that leaf's signature key; 0 before there is one. */
   readonly keyVersion: number;
@@ -321,6 +325,8 @@ export interface Conversation {
   readonly operations: readonly Operation[];
   /** In order of arrival; over with the group's epoch. */
   readonly updates: readonly PendingUpdate[];
+  /** An epoch has ended without an Update of ours that it had, and no path of ours came since. */
+  readonly passedOver: boolean;
   readonly queue: readonly WorkItem[];
   /** Claimed KeyPackages of the add at the queue's head. */
   readonly claim: { readonly claimId: Uint8Array; readonly keyPackages: readonly ClaimedForAdd[] | undefined } | undefined;

@@ -236,6 +236,7 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
       else if (!onExternalCommitAnswer(turn, input.conversationId, input.request, input.answer)) {
         onSubmitAnswer(turn, input.conversationId, input.request, input.answer);
       }
+      forgetUnnamedEpochs(turn); // what was turned down may have been the last to name its epoch
       return;
     case 'fetch-group':
       if (input.conversationId === undefined || onAskedGroup(turn, input.conversationId, input.answer)) return;

@@ -14,7 +14,7 @@ import { askedMembers, rejoiningTodos } from './recovery-rejoin.ts';
 import { removalMessage, removalRequests } from './removal.ts';
 import { renewalTodo } from './renewal.ts';
 import { isKeyPending, isRemoving, needsRenewal } from './removal-state.ts';
-import { isHeld, nextItem, pendingItems } from './sending.ts';
+import { isHeld, nextItem, NO_HOLD, pendingItems } from './sending.ts';
 import type { Conversation, EmulationState, EngineState, LinkState, WorkItem } from './state.ts';
 import { maySend } from './virtual-leaf.ts';
 
@@ -196,8 +196,8 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   if (conversation.state === 'creating') {
     return item?.kind === 'create' ? [{ lane, do: 'prepare', what: { kind: 'message', conversationId: id } }] : [];
   }
-  const notBefore = conversation.hold?.notBefore;
-  if (notBefore !== undefined && now < notBefore && (item === undefined || item.kind === 'add'))
+  const { notBefore, textsToo } = conversation.hold ?? NO_HOLD;
+  if (notBefore !== undefined && now < notBefore && (item === undefined || item.kind === 'add' || textsToo))
     return [{ lane, do: 'wait', until: notBefore }];
   if (!maySend(emulation.epochs, conversation)) return [];
   if (item === undefined) return renewalTodos(state, emulation, id, conversation, now);

@@ -17,7 +17,9 @@ export interface MlsSuite extends CipherSuite {
   /** RFC 9420 section 5.1.2; `label` without the "MLS 1.0 " prefix, as bytes or text. */
   signWithLabel(privateKey: Secret<'signature_private_key'>, label: string | Uint8Array, content: Uint8Array): Promise<Uint8Array>;
   verifyWithLabel(publicKey: Uint8Array, label: string | Uint8Array, content: Uint8Array, signature: Uint8Array): Promise<boolean>;
-  /** RFC 9420 section 5.1.3; the ephemeral key comes from `random`. */
+  /** Whether `encryptWithLabel` takes the key. */
+  isEncryptionKey(publicKey: Uint8Array): boolean;
+  /** RFC 9420 section 5.1.3; the ephemeral key comes from `random`. @throws MlsError 'invalid-public-key' */
   encryptWithLabel(
     publicKey: Uint8Array,
     label: string,

@@ -1,5 +1,5 @@
 import { ed25519, x25519 as nobleX25519 } from '@noble/curves/ed25519.js';
-import { concat, utf8 } from '../bytes/index.ts';
+import { concat, toHex, utf8 } from '../bytes/index.ts';
 import type { HpkeKeyPair } from '../virtual-client/ciphersuite.ts';
 import { Writer } from '../wire/index.ts';
 import { MlsError } from './errors.ts';
@@ -43,6 +43,26 @@ export interface Hpke {
   /** The same two with empty `info`, synchronous, for the exporter. @throws MlsError 'invalid-public-key' */
   exportAsSender(publicKey: Uint8Array, ephemeral: HpkeKeyPair, exporterContext: Uint8Array, length: number): Uint8Array;
   exportAsReceiver(privateKey: Uint8Array, kemOutput: Uint8Array, exporterContext: Uint8Array, length: number): Uint8Array;
+}
+
+/**
+ * Encodings, without the top bit, that X25519 ignores, of the points of small order: with them every private key gives
+ * zeros, which HPKE refuses (RFC 9180 section 7.1.4). 0, 1, the two of order 8, p - 1, and 0 and 1 again as p and p + 1.
+ */
+const SMALL_ORDER: ReadonlySet<string> = new Set([
+  '00'.repeat(32),
+  `01${'00'.repeat(31)}`,
+  'e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800',
+  '5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157',
+  ...['ec', 'ed', 'ee'].map((first) => `${first}${'ff'.repeat(30)}7f`),
+]);
+
+/** Whether something can be encrypted to this public key, whoever does it. */
+export function isEncryptionKey(publicKey: Uint8Array): boolean {
+  if (publicKey.length !== KEY_LENGTH) return false;
+  const masked = publicKey.slice();
+  masked[KEY_LENGTH - 1]! &= 127;
+  return !SMALL_ORDER.has(toHex(masked));
 }
 
 /**

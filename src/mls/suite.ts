@@ -8,7 +8,7 @@ import { concat, Secret, utf8 } from '../bytes/index.ts';
 import type { CipherSuiteId } from '../virtual-client/ciphersuite.ts';
 import { Writer } from '../wire/index.ts';
 import type { MlsSuite } from './crypto-suite.ts';
-import { createHpke } from './hpke.ts';
+import { createHpke, isEncryptionKey } from './hpke.ts';
 import { openAesGcm, sealAesGcm, sign, verify } from './web-crypto.ts';
 
 /**
@@ -123,6 +123,7 @@ function create(id: CipherSuiteId, aead: Aead): MlsSuite {
       return (await verify(publicKey, message, signature)) ?? ed25519.verify(signature, message, publicKey, { zip215: false });
     },
 
+    isEncryptionKey,
     async encryptWithLabel(publicKey, label, context, plaintext, random) {
       const ephemeral = random(SEED_LENGTH);
       const { kemOutput, key, baseNonce, exporterSecret } = await hpke.setupSender(publicKey, ephemeral, labeled(label, context));

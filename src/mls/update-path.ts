@@ -7,7 +7,7 @@ import { pathParents } from './parent-hash.ts';
 import type { PathStep, RatchetTree } from './ratchet-tree.ts';
 import { isInSubtree, isLeaf, leafToNode, nodeToLeaf } from './tree-math.ts';
 import { groupContextCodec, type GroupContext, type HPKECiphertext, type LeafNode, type UpdatePath } from './ts-mls.ts';
-import { sameKey, validateLeaf } from './validate-leaf.ts';
+import { checkEncryptionKey, sameKey, validateLeaf } from './validate-leaf.ts';
 
 /*
  * struct { opaque kem_output<V>; opaque ciphertext<V>; } HPKECiphertext;
@@ -292,6 +292,7 @@ function commonStep(steps: readonly PathStep[], leafIndex: number): number {
 async function checkLeafAndKeys(suite: MlsSuite, setting: PathSetting, leaf: LeafNode, nodeKeys: readonly Uint8Array[]): Promise<void> {
   const { tree, sender, context } = setting;
   const fresh = [leaf.hpkePublicKey, ...nodeKeys];
+  for (const key of nodeKeys) checkEncryptionKey(suite, key);
   const repeated = fresh.some((key, i) => fresh.slice(i + 1).some((other) => sameKey(key, other)));
   if (repeated) throw new MlsError('duplicate-key', 'within the path');
   for (let node = 0; node < tree.nodeCount; node++) {

@@ -34,7 +34,8 @@ export interface LeafPlace {
 /**
  * RFC 9420 section 7.3: a leaf that enters the group or changes in it. Whether its credential is
  * genuine is the caller's to judge, and so is the longest lifetime that an application accepts.
- * @throws MlsError `wrong-leaf-source`, `invalid-signature`, `unsupported-capability`, `outside-lifetime`, `duplicate-key`
+ * @throws MlsError `wrong-leaf-source`, `invalid-signature`, `unsupported-capability`, `outside-lifetime`, `duplicate-key`,
+ * `invalid-public-key`
  */
 export async function validateLeaf(suite: MlsSuite, leaf: LeafNode, place: LeafPlace): Promise<void> {
   if (leaf.leafNodeSource !== place.source) throw new MlsError('wrong-leaf-source');
@@ -43,6 +44,7 @@ export async function validateLeaf(suite: MlsSuite, leaf: LeafNode, place: LeafP
   checkCapabilities(leaf, place.context);
   checkCredentialTypes(leaf, place.tree, place.leafIndex);
   checkKeysUnique(leaf, place.tree, place.leafIndex);
+  checkEncryptionKey(suite, leaf.hpkePublicKey);
   // A leaf without a place is of source key_package, whose signature covers none.
   const position = { groupId: place.context.groupId, leafIndex: place.leafIndex ?? 0 };
   if (!(await verifyLeafSignature(suite, leaf, position))) throw new MlsError('invalid-signature', 'leaf node');
@@ -104,6 +106,14 @@ export function checkKeysUnique(leaf: LeafNode, tree: RatchetTree, leafIndex: nu
     const key = node === ownNode ? undefined : tree.encryptionKey(node);
     if (key !== undefined && sameKey(key, leaf.hpkePublicKey)) throw new MlsError('duplicate-key', 'encryption key');
   }
+}
+
+/**
+ * A key in the tree to which nothing can be encrypted would stop every commit that needs it, and with it the messages
+ * that wait for the commit. @throws MlsError `invalid-public-key`
+ */
+export function checkEncryptionKey(suite: MlsSuite, publicKey: Uint8Array): void {
+  if (!suite.isEncryptionKey(publicKey)) throw new MlsError('invalid-public-key', 'encryption key');
 }
 
 /** Public keys: the comparison may stop at the first difference. */

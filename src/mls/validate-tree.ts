@@ -6,19 +6,20 @@ import { verifyParentHashes } from './parent-hash.ts';
 import type { RatchetTree } from './ratchet-tree.ts';
 import { isInSubtree, leafToNode } from './tree-math.ts';
 import type { CredentialTypeName, GroupContext, LeafNode } from './ts-mls.ts';
-import { checkCapabilities } from './validate-leaf.ts';
+import { checkCapabilities, checkEncryptionKey } from './validate-leaf.ts';
 
 /**
  * RFC 9420 section 12.4.3.1: a ratchet tree received on joining, against the GroupContext that names
  * it. Lifetimes are not judged: they counted when the leaf entered. Whether the credentials are
  * genuine is the caller's to judge.
  * @throws MlsError `wrong-tree-hash`, `invalid-tree`, `duplicate-key`, `unsupported-capability`,
- * `wrong-parent-hash`, `invalid-signature`
+ * `wrong-parent-hash`, `invalid-signature`, `invalid-public-key`
  */
 export async function validateTree(suite: MlsSuite, tree: RatchetTree, context: GroupContext): Promise<void> {
   if (!equal(tree.hash(suite), context.treeHash)) throw new MlsError('wrong-tree-hash');
   checkUnmergedLeaves(tree);
   checkAllKeysUnique(tree);
+  for (const [, { hpkePublicKey }] of [...tree.leaves(), ...tree.parents()]) checkEncryptionKey(suite, hpkePublicKey);
   const leaves = [...tree.leaves()];
   for (const [, leaf] of leaves) checkCapabilities(leaf, context);
   checkAllCredentialTypes(leaves.map(([, leaf]) => leaf));

@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { decodeRecord, encodeRecord } from '../../../src/engine/record-codec.ts';
+import type { Conversation } from '../../../src/engine/state.ts';
 import { committed } from '../../support/engine-forgery.ts';
 import { entryFor, playScene, settle, stateOf, take, taken, written } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
@@ -45,6 +47,8 @@ describe('devices of one account that write at once', () => {
     const order = await ben.texts(id, all.length);
     expect(order.toSorted()).toEqual(all.toSorted());
     for (const device of devices) expect(await device.texts(id, all.length)).toEqual(order);
+    for (const d of devices.keys())
+      expect(order.filter((text) => text.startsWith(`${d}.`))).toEqual(all.filter((text) => text.startsWith(`${d}.`)));
     await settle(ben, ...devices);
     // The log has more messages than there are texts: those that came second were sent again.
     const { entries } = await (await ben.hands()).ask('fetch-sequence', { after: 0, limit: 100 });
@@ -83,6 +87,40 @@ describe('devices of one account that write at once', () => {
         expect([awaitingEcho, pending, queue]).toEqual([[], undefined, []]);
       }
     }
+  });
+});
+
+describe('a message that comes in late, after its device has lost step and is back', () => {
+  beforeEach(async () => {
+    world = new EngineWorld('eventual');
+    await world.start();
+  });
+
+  it('is not sent again by itself: others have read it, and this device cannot know', async () => {
+    const laptop = await world.person('anna');
+    const ben = await world.person('ben');
+    const id = await laptop.startConversation(['ben'], 'club');
+    await ben.conversation(id, ({ state }) => state === 'ready');
+    await settle(laptop, ben);
+    laptop.goOffline();
+    await laptop.send(id, 'late');
+    const made = await vi.waitFor(async () => stateOf(await laptop.store.load('')).conversations.get(id)!.pending!.submission);
+    laptop.stop();
+    // Its place in the log is wrong from now on, so that the next entry does not follow.
+    const key = `conversation/${id}`;
+    const stored = decodeRecord<Conversation>((await laptop.store.get(key))!);
+    await laptop.store.write({ puts: new Map([[key, encodeRecord({ ...stored, position: stored.position - 1 })]]), deletes: [] });
+    laptop.intercept = (_path, body, carryOut) =>
+      body.includes('"kind":"application"') ? Promise.reject(new Error('on its way')) : carryOut();
+    laptop.restart();
+    laptop.goOnline();
+    await ben.send(id, 'lost on the laptop');
+    await laptop.messages(id, (lines) => lines.some(({ text }) => text.includes('lost step')));
+    await (await laptop.hands()).ask('submit', made);
+    laptop.intercept = (_path, _body, carryOut) => carryOut();
+    await laptop.messages(id, (lines) => lines.some(({ text, status }) => text === 'late' && status === 'failed'));
+    await settle(laptop, ben);
+    expect(await ben.texts(id, 2)).toEqual(['lost on the laptop', 'late']);
   });
 });
 

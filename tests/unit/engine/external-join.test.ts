@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { equal, fromBase64Url, Secret, toHex } from '../../../src/bytes/index.ts';
+import { newJoin } from '../../../src/engine/external-join.ts';
 import { emulatorLeafCheck } from '../../../src/engine/leaf-check.ts';
 import { emulatorLeafTemplate } from '../../../src/engine/leaf-templates.ts';
 import { canAddDevice } from '../../../src/engine/onboarding.ts';
@@ -11,6 +12,7 @@ import { decodeGroupRecords, decodeState, groupPrefix, STATE_PREFIXES } from '..
 import { prepareNext } from '../../../src/engine/sending.ts';
 import type { Conversation, EngineState } from '../../../src/engine/state.ts';
 import { step, type StepResult } from '../../../src/engine/step.ts';
+import { todosOf } from '../../../src/engine/todo.ts';
 import { Turn } from '../../../src/engine/turn.ts';
 import type { MessageView } from '../../../src/engine/view.ts';
 import { commit, type Proposal } from '../../../src/mls/index.ts';
@@ -195,6 +197,22 @@ describe('a device that has lost step', () => {
     announced = true;
     await phone.messages(id, hasRejoined);
     expect(asked.lastIndexOf('announcement')).toBeLessThan(asked.indexOf('external commit'));
+  }, 60_000);
+
+  it('asks for no GroupInfo to join by before that, even while the emulation group takes no message', async () => {
+    const { phone, id } = await annaAndBen();
+    const state = await stateOf(phone.store);
+    const conversation: Conversation = { ...state.conversations.get(id)!, state: 'out-of-step' };
+    const now = Date.now();
+    const emulation = { ...state.emulation!, hold: { notBefore: now + LATER }, pending: undefined };
+    const asks = (announcedBy: number | undefined): boolean => {
+      const join = { ...newJoin(conversation.groupId), announcedBy };
+      const conversations = new Map(state.conversations).set(id, conversation);
+      const todos = todosOf({ ...state, emulation, conversations, externalJoins: new Map([[id, join]]) }, now);
+      return todos.some((todo) => todo.do === 'send' && todo.call === 'fetch-group');
+    };
+    expect(asks(undefined)).toBe(false);
+    expect(asks(emulation.group.ownLeaf)).toBe(true);
   }, 60_000);
 
   it('has its announced join finished by a sibling when it dies before its commit', async () => {

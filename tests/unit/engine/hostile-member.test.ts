@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CONVERSATION_COMPONENT } from '../../../src/engine/content.ts';
 import { decodeKeyPackage } from '../../../src/engine/key-package-messages.ts';
 import { GROUP_SUITE } from '../../../src/engine/protocol.ts';
-import { propose, setComponent, type Proposal } from '../../../src/mls/index.ts';
+import { buildUpdateLeaf, propose, setComponent, type Proposal } from '../../../src/mls/index.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 import { groupInfo, privateMessage } from '../../support/mls-headers.ts';
 
@@ -73,6 +73,21 @@ describe('a member with a client of its own', () => {
     await anna.addMember(id, 'cara');
     const { title } = await anna.conversation(id, ({ members }) => members.length === 3);
     expect(title).toBe('club');
+  }, 40_000);
+
+  it('proposes a leaf to whose key nothing can be encrypted: it is left out, and messages still go out', async () => {
+    await benProposes(async (hands) => {
+      const { context, ownLeaf, tree } = await hands.group(id);
+      const { extensions, capabilities, credential, signaturePublicKey } = tree.occupiedLeaf(ownLeaf);
+      const place = { groupId: context.groupId, leafIndex: ownLeaf };
+      const template = { extensions, capabilities, credential, signaturePublicKey };
+      const leafNode = await buildUpdateLeaf(GROUP_SUITE, template, new Uint8Array(32), place, hands.signer);
+      return { proposalType: 'update', update: { leafNode } };
+    });
+    const hands = await anna.hands();
+    await expect.poll(async () => (await hands.group(id)).proposals.length, { timeout: 10_000 }).toBe(1);
+    await anna.send(id, 'two');
+    expect(await anna.texts(id, 2)).toEqual(['one', 'two']);
   }, 40_000);
 });
 

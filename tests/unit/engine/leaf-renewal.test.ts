@@ -5,6 +5,7 @@ import type { Conversation, EmulationState, EngineState, PendingUpdate } from '.
 import type { Proposal } from '../../../src/mls/index.ts';
 import { Turn } from '../../../src/engine/turn.ts';
 import { allocate } from '../../../src/engine/virtual-leaf.ts';
+import { committed } from '../../support/engine-forgery.ts';
 import { entryFor, playScene, random, stateOf, take, taken, type Scene } from '../../support/engine-snapshot.ts';
 import { EngineWorld } from '../../support/engine-world.ts';
 
@@ -55,6 +56,26 @@ describe('a leaf that is to be renewed at leisure', () => {
     const { kind, epoch, message } = made.conversations.get(scene.id)!.pending!.submission;
     const seen = await taken(stateOf(scene.laptop), entryFor(state, scene.groupId, { kind, epoch, message }));
     expect(ask({}, seen)).toBe('path');
+  });
+
+  it('gets a path where the epoch has ended without the Update: who commits there may never take one', async () => {
+    const turn = new Turn(stateOf(scene.laptop), random, Date.now());
+    queueLeafUpdate(turn, scene.id);
+    const made = await taken(turn.state, { type: 'prepare', what: { kind: 'message', conversationId: scene.id } });
+    const { kind, epoch, message, messageId } = made.conversations.get(scene.id)!.pending!.submission;
+    let mine = await taken(made, entryFor(made, scene.groupId, { kind, epoch, message, messageId }));
+    mine = await taken(mine, entryFor(mine, scene.groupId, (await committed(stateOf(scene.ben), scene.id, [])).sent));
+    const after = mine.conversations.get(scene.id)!;
+    expect(after.updates).toEqual([]);
+    expect(ask(after, mine)).toBe('path');
+    const emulation = renewing(mine.emulation!.group.context.epoch);
+    expect(isLeisurely(mine.account!, emulation, after)).toBe(false);
+    // The path is a new beginning.
+    const own = await committed(mine, scene.id, []);
+    const renewed = await taken(own.state, entryFor(own.state, scene.groupId, own.sent));
+    const again = renewed.conversations.get(scene.id)!;
+    expect(ask(again, renewed)).toBe('update');
+    expect(isLeisurely(renewed.account!, emulation, again)).toBe(true);
   });
 
   it('gets nothing more while an Update waits that does it, and a path while only one from before the renewal does', () => {

@@ -168,20 +168,23 @@ class Life {
 describe('a life at random', () => {
   const seed = Number(process.env['CHORUS_SEED'] ?? Date.now() % 1_000_000);
 
-  it(`ends with one order of all messages, each once, and nothing kept that nothing needs (seed ${seed})`, async () => {
-    world = new EngineWorld();
-    await world.start();
-    const life = new Life(world, seed);
-    await life.begin();
-    try {
-      for (let i = 0; i < STEPS; i += 1) await life.step();
-      await life.end();
-      await checkTexts(life);
-      for (const { device } of life.all) await checkKept(device);
-    } catch (error) {
-      throw new Error(`seed ${seed}, after: ${life.happened.slice(-12).join('; ')}`, { cause: error });
-    }
-  });
+  it.each(['strong', 'eventual'] as const)(
+    `ends with one order of all messages, each once, and nothing kept that nothing needs, through a service that is %sly consistent (seed ${seed})`,
+    async (consistency) => {
+      world = new EngineWorld(consistency);
+      await world.start();
+      const life = new Life(world, seed);
+      await life.begin();
+      try {
+        for (let i = 0; i < STEPS; i += 1) await life.step();
+        await life.end();
+        await checkTexts(life);
+        for (const { device } of life.all) await checkKept(device);
+      } catch (error) {
+        throw new Error(`seed ${seed}, after: ${life.happened.slice(-12).join('; ')}`, { cause: error });
+      }
+    },
+  );
 });
 
 async function checkTexts({ all, club, written }: Life): Promise<void> {

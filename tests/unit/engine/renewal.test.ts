@@ -214,6 +214,26 @@ describe('renewing keys by itself', () => {
     expect(renews(second, from(second) + 60 * 60 * 1000)).toBe(true);
   });
 
+  it('is not due again for messages under leaves that are gone, or that the last renewal is about to replace', async () => {
+    const { laptop, phone, ben, ids } = await talk();
+    const [id] = ids as [string];
+    const busy = async (): Promise<EngineState> => {
+      const state = await loaded(laptop);
+      const it = state.conversations.get(id)!;
+      return { ...state, conversations: new Map(state.conversations).set(id, { ...it, sentByLeaf: RENEW_AFTER_MESSAGES }) };
+    };
+    const before = await busy();
+    const due = (state: EngineState): boolean => renews(state, state.emulation!.renewal.at + RENEW_AT_MOST_EVERY);
+    expect(due(before)).toBe(true);
+    const renewal = { ...before.emulation!.renewal, epoch: before.emulation!.group.context.epoch + 1n };
+    expect(due({ ...before, emulation: { ...before.emulation!, renewal } })).toBe(false);
+    const { account } = await laptop.runtime.state();
+    await ben.do({ command: 'removeMember', conversationId: id, accountId: account!.accountId });
+    for (const device of [laptop, phone]) await device.conversation(id, ({ state }) => state === 'left');
+    await settle(laptop, phone, ben);
+    expect(due(await busy())).toBe(false);
+  });
+
   it('counts the messages of all devices, and from nothing again under a new leaf', async () => {
     const { laptop, phone, ben, ids } = await talk();
     const [id] = ids as [string];

@@ -238,6 +238,31 @@ describe('emulation epochs', () => {
   });
 });
 
+describe('the emulation epoch of a commit that the server turns down', () => {
+  it('goes with the answer, and not only when something new comes in', async () => {
+    const { id, laptop, phone } = await playScene(world);
+    const renewed = async (mine: EngineState, other: EngineState): Promise<[EngineState, EngineState]> => {
+      const made = await taken(other, { type: 'prepare', what: { kind: 'renew-keys' } });
+      const { kind, epoch, message, messageId } = made.emulation!.pending!.submission;
+      const input = entryFor(made, made.emulation!.groupId, { kind, epoch, message, messageId });
+      return [await taken(mine, entryFor(mine, mine.emulation!.groupId, { kind, epoch, message })), await taken(made, input)];
+    };
+    const [first, other] = await renewed(stateOf(laptop), stateOf(phone));
+    let mine = first;
+    const between = mine.emulation!.currentEpochId;
+    mine = await taken(mine, { type: 'prepare', what: { kind: 'renewal', conversationId: id } });
+    mine = await taken(mine, { type: 'prepare', what: { kind: 'message', conversationId: id } });
+    const { submission } = mine.conversations.get(id)!.pending!;
+    [mine] = await renewed(mine, other);
+    expect(mine.emulation!.epochs.has(between)).toBe(true);
+    const problem = { type: 'stale-emulation-epoch', status: 409, retryAfter: undefined, accountId: undefined } as const;
+    const answer = { outcome: 'refused', problem } as const;
+    const { state, spent } = await take(mine, { type: 'answer', call: 'submit', request: submission, answer, conversationId: id });
+    expect(state.emulation!.epochs.has(between)).toBe(false);
+    expect(spent).toEqual(expect.arrayContaining([mine.emulation!.epochs.get(between)!.epochEncryptionKey]));
+  });
+});
+
 describe('a past epoch of a conversation', () => {
   const HOUR = 60 * 60 * 1000;
 

@@ -5,7 +5,7 @@ import { prepareNext } from '../../../src/engine/sending.ts';
 import type { EngineState } from '../../../src/engine/state.ts';
 import { Turn } from '../../../src/engine/turn.ts';
 import { leafCountOf } from '../../../src/mls/index.ts';
-import { random, settle, stateOf as wholeState } from '../../support/engine-snapshot.ts';
+import { entryFor, random, settle, stateOf as wholeState, take, written } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
 // What several devices of one person live through, with the real engine, client and server.
@@ -148,6 +148,8 @@ describe('a newcomer at the leaf of a removed device', () => {
     await phone.send(id, 'from the phone');
     expect(await senderOf(laptop, id, 'from the phone')).toBe('phone');
     const leaf = await leafOf(phone);
+    await settle(laptop, phone, ben);
+    const late = await written(wholeState(await phone.store.load('')), id, 'late from the phone');
     await remove(laptop, 'phone');
     await removedUntil(laptop, 1);
     const tablet = await link(laptop, 'tablet');
@@ -158,6 +160,12 @@ describe('a newcomer at the leaf of a removed device', () => {
     expect(await senderOf(laptop, id, 'from the tablet')).toBe('tablet');
     expect(await senderOf(laptop, id, 'from the phone')).toBe('phone');
     expect((await laptop.runtime.state()).notices.map(({ kind }) => kind)).not.toContain('unknown-device');
+    // Read only now, it is the phone's all the same: the roster is that of the leaf by which it was sent.
+    await settle(laptop, tablet, ben);
+    const state = wholeState(await laptop.store.load(''));
+    const { lines, refused } = await take(state, entryFor(state, state.conversations.get(id)!.groupId, late.sent));
+    expect(refused).toEqual([]);
+    expect(lines).toMatchObject([{ message: { text: 'late from the phone', device: { name: 'phone', known: true } } }]);
   });
 });
 

@@ -19,7 +19,7 @@ import {
   sealDerivationInfo,
   type Operation,
 } from '../../../src/virtual-client/index.ts';
-import { pathOf } from '../../support/engine-forgery.ts';
+import { committed, pathOf } from '../../support/engine-forgery.ts';
 import { NonceWatch } from '../../support/engine-nonces.ts';
 import { entryFor, playScene, random, settle, stateOf, take, taken, type Incoming, type Scene } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
@@ -391,6 +391,41 @@ async function committedBy(state: EngineState, id: string): Promise<Incoming> {
 
 const follow = (state: EngineState, { groupId }: Scene, sent: Incoming): Promise<EngineState> =>
   taken(state, entryFor(state, groupId, sent));
+
+describe('a text that has to wait for a commit', () => {
+  it('waits longer each time when the commit cannot be made or is refused, and costs nothing meanwhile', async () => {
+    const scene = await playScene(world);
+    const { id } = scene;
+    const { sent, state: ben } = await updateOf(stateOf(scene.ben), id);
+    let state = await follow(stateOf(scene.laptop), scene, sent);
+    const send = { command: 'send', conversationId: id, messageId: random(16), text: 'after the commit' } as const;
+    state = await taken(state, { type: 'command', command: send });
+    const refused = { type: 'not-a-member', status: 403, retryAfter: undefined, accountId: undefined } as const;
+    let now = Date.now();
+    const mine = (): ReturnType<typeof todosOf> => todosOf(state, now).filter(({ lane }) => lane === `conversation/${id}`);
+    const waits: number[] = [];
+    for (let i = 0; i < 4; i += 1) {
+      expect(mine()).toMatchObject([{ do: 'prepare' }]);
+      ({ state } = await take(state, { type: 'prepare', what: { kind: 'message', conversationId: id } }, now));
+      const { submission, item } = state.conversations.get(id)!.pending!;
+      expect(item.kind).toBe('renew');
+      const answer = { outcome: 'refused', problem: refused } as const;
+      ({ state } = await take(state, { type: 'answer', call: 'submit', request: submission, answer, conversationId: id }, now));
+      const [todo] = mine();
+      if (todo?.do !== 'wait') throw new Error('it is tried again at once');
+      waits.push(todo.until - now);
+      now = todo.until;
+    }
+    expect(waits).toEqual([...waits].sort((a, b) => a - b));
+    expect(new Set(waits).size).toBe(4);
+    expect(state.conversations.get(id)!.queue).toMatchObject([{ kind: 'text', text: 'after the commit', problem: undefined }]);
+    // Another member's commit does as well.
+    now -= 1;
+    expect(mine()).toMatchObject([{ do: 'wait' }]);
+    state = await follow(state, scene, (await committed(ben, id, [])).sent);
+    expect(mine()).toMatchObject([{ do: 'prepare' }]);
+  });
+});
 
 describe('Updates of two siblings at once', () => {
   it('are both kept, one of them is committed, and both devices follow it and forget the other', async () => {

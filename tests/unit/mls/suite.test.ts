@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { x25519 } from '@noble/curves/ed25519.js';
-import { utf8 } from '../../../src/bytes/index.ts';
+import { fromHex, utf8 } from '../../../src/bytes/index.ts';
 import { x25519PublicKey } from '../../../src/mls/hpke.ts';
 import { refHash } from '../../../src/mls/ref-hash.ts';
 import { getSuite } from '../../../src/mls/suite.ts';
@@ -71,6 +71,26 @@ describe.each([1, 3] as const)('ciphersuite %i', (id) => {
     expect(await suite.verifyWithLabel(new Uint8Array(32).fill(0xff), 'Test', utf8('a'), signature)).toBe(false);
     expect(await suite.verifyWithLabel(publicKey.subarray(1), 'Test', utf8('a'), signature)).toBe(false);
     expect(await suite.verifyWithLabel(publicKey, 'Test', utf8('a'), signature.subarray(1))).toBe(false);
+  });
+
+  it('knows the keys to which nothing can be encrypted, and no other is one of them', async () => {
+    const small = [
+      new Uint8Array(32),
+      new Uint8Array(32).fill(1, 0, 1),
+      fromHex('e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800'),
+      fromHex('5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157'),
+      ...[0xec, 0xed, 0xee].map((first) => new Uint8Array(32).fill(0xff).fill(first, 0, 1).fill(0x7f, 31)),
+    ];
+    const topBit = small.map((key) => key.map((byte, i) => (i === 31 ? byte | 0x80 : byte)));
+    for (const key of [...small, ...topBit, random(31)]) {
+      expect(suite.isEncryptionKey(key)).toBe(false);
+      await expect(suite.encryptWithLabel(key, 'Test', utf8('a'), utf8('b'), random)).rejects.toThrow('invalid-public-key');
+    }
+    const neighbours = small.map((key) => key.map((byte, i) => (i === 9 ? byte ^ 4 : byte)));
+    for (const key of [...neighbours, suite.deriveKeyPair(random(32)).publicKey]) {
+      expect(suite.isEncryptionKey(key)).toBe(true);
+      await suite.encryptWithLabel(key, 'Test', utf8('a'), utf8('b'), random);
+    }
   });
 
   it('opens what it sealed, by either implementation, and nothing that was changed', async () => {

@@ -269,6 +269,14 @@ describe('a path is refused', () => {
     await expect(made).rejects.toThrow(refusal('duplicate-key'));
   });
 
+  it('when nothing can be encrypted to one of its keys', async () => {
+    const useless = [0, 1, 0xec].map((first, i) => new Uint8Array(32).fill(i < 2 ? 0 : 0xff).fill(first, 0, 1));
+    const deriveKeyPair = (): ReturnType<MlsSuite['deriveKeyPair']> => ({ publicKey: useless.pop()!, privateKey: distinct(32) });
+    const lying: MlsSuite = { ...suite, deriveKeyPair, isEncryptionKey: () => true };
+    const made = await makePath(lying, settingFor(suite, tree, 2), members[2]!, makeOwnPath(suite));
+    await expect(merge(made.path)).rejects.toThrow(refusal('invalid-public-key'));
+  });
+
   it('by its own sender when opened by HPKE', async () => {
     await expect(open(path, 2, 2)).rejects.toThrow(MlsError);
   });

@@ -107,6 +107,12 @@ describe('a leaf', () => {
     }
   });
 
+  it('with a key to which nothing can be encrypted is refused', async () => {
+    for (const key of [new Uint8Array(32), distinct(31), distinct(33), new Uint8Array()]) {
+      await expect(validateLeaf(suite, await joinWith({}, key), adding())).rejects.toThrow(refusal('invalid-public-key'));
+    }
+  });
+
   it('may keep its signature key when it replaces itself, and it alone may', async () => {
     const { template, signer } = members[1]!;
     const leaf = await buildUpdateLeaf(suite, template, distinct(32), { groupId: GROUP_ID, leafIndex: 2 }, signer.privateKey);

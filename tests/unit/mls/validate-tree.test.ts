@@ -77,6 +77,12 @@ describe('a tree received on joining', () => {
     await expect(validate(withParent(full, 3, { hpkePublicKey: full.encryptionKey(7)! }))).rejects.toThrow(refusal('duplicate-key'));
   });
 
+  it('is refused when nothing can be encrypted to one of its keys', async () => {
+    const hpkePublicKey = new Uint8Array(32);
+    await expect(validate(withLeaf(full, 1, { hpkePublicKey }))).rejects.toThrow(refusal('invalid-public-key'));
+    await expect(validate(withParent(full, 3, { hpkePublicKey }))).rejects.toThrow(refusal('invalid-public-key'));
+  });
+
   it('is refused when a member does not support an extension of the group or another’s credential', async () => {
     const extensions = [{ extensionType: 0xff01, extensionData: new Uint8Array() }];
     await expect(validate(full, { extensions })).rejects.toThrow(refusal('unsupported-capability'));

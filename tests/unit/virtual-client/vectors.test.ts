@@ -8,13 +8,14 @@ import { bytes, deriveSecret, u16, u32, u64, u8, v } from './independent.ts';
 
 const file = new URL('../../../test-vectors/virtual-clients-draft-00.json', import.meta.url);
 const published = readFileSync(file, 'utf8');
-const vectors = JSON.parse(published) as Vector[];
+/** What the code makes now, so that each test below is one of the code; that it is what was published is the first. */
+const vectors = await generateVectors(1n, 10);
 
 const hex = (value: Buffer): string => value.toString('hex');
 
 describe('the published test vectors', () => {
-  it('are what the command prints for seed 1 and count 10', async () => {
-    expect(`${JSON.stringify(await generateVectors(1n, 10), null, 2)}\n`).toBe(published);
+  it('are what the command prints for seed 1 and count 10', () => {
+    expect(`${JSON.stringify(vectors, null, 2)}\n`).toBe(published);
   });
 
   it('come out of npm run vectors as JSON and nothing else', async () => {
