@@ -8,7 +8,9 @@ import { Disk, type Stored } from './disk.ts';
 import { Lock } from './lock.ts';
 import { Mortal } from './mortal.ts';
 import type { Fate, Line, Network } from './network.ts';
+import type { Liar } from './liar.ts';
 import type { Scheduler } from './scheduler.ts';
+import type { SimServer } from './sim-server.ts';
 
 export const SERVER = 'https://chorus.test';
 /** Between two tries of the leading tab to connect, ms. */
@@ -26,12 +28,13 @@ export interface Process {
 export interface DeviceParts {
   readonly scheduler: Scheduler;
   readonly network: Network;
+  readonly server: SimServer;
   /** Called at the complete event of every transaction. */
   readonly stored: (device: Device, what: Stored) => void;
   /** Called when its worker starts. */
   readonly started: (device: Device) => void;
   /** Called when a step begins. */
-  readonly stepBegins: (process: Mortal) => void;
+  readonly stepBegins: (device: Device, process: Mortal) => void;
   /** Sees every request that leaves. */
   readonly sent: (device: Device, path: string, body: Uint8Array) => void;
 }
@@ -44,8 +47,10 @@ export class Device implements Line {
   clockAhead = 0;
   /** Copies of its profile run as well. */
   cloned = false;
+  /** As its siblings know it: that of the device that it is a copy of. */
+  readonly knownAs: string;
   /** What becomes of its next requests, with how many go well before. */
-  #fates: { skip: number; readonly fate: Fate }[] = [];
+  #fates: { skip: number; readonly fate: Fate; readonly fits: ((path: string, body: string) => boolean) | undefined }[] = [];
   #online = true;
   #cut = new AbortController();
   readonly #parts: DeviceParts;
@@ -55,14 +60,23 @@ export class Device implements Line {
   readonly #mourners = new Map<Mortal, Set<() => void>>();
   #starts = 0;
   #decoded: { readonly version: number; readonly state: EngineState } | undefined;
-  tamper: Line['tamper'] = (_path, body) => body;
-  tamperStream: Line['tamperStream'] = (chunk) => [chunk];
+  server: SimServer;
+  /** The server lies to this device. */
+  liar: Liar | undefined;
 
-  constructor(name: string, seed: string, parts: DeviceParts, records?: ReadonlyMap<string, Uint8Array>) {
+  constructor(
+    name: string,
+    seed: string,
+    parts: DeviceParts,
+    copied?: { readonly knownAs: string; readonly records: ReadonlyMap<string, Uint8Array> },
+  ) {
     this.name = name;
+    this.knownAs = copied?.knownAs ?? name;
+    this.cloned = copied !== undefined;
     this.#parts = parts;
+    this.server = parts.server;
     this.#dice = new Dice(`${seed}/${name}`);
-    this.disk = new Disk(records);
+    this.disk = new Disk(copied?.records);
     this.#lock = new Lock(parts.scheduler);
   }
 
@@ -93,9 +107,9 @@ export class Device implements Line {
     return bytes !== undefined && decodeRecord<boolean>(bytes);
   }
 
-  /** After `skip` requests that go well. */
-  befall(skip: number, fate: Fate): void {
-    this.#fates.push({ skip, fate });
+  /** After `skip` requests that go well, of those that fit. */
+  befall(skip: number, fate: Fate, fits?: (path: string, body: string) => boolean): void {
+    this.#fates.push({ skip, fate, fits });
   }
 
   /** From now on requests go well. */
@@ -103,11 +117,23 @@ export class Device implements Line {
     this.#fates = [];
   }
 
-  nextFate(): Fate | undefined {
-    const due = this.#fates.find(({ skip }) => skip === 0);
+  nextFate(path: string, body: Uint8Array | undefined): Fate | undefined {
+    const fitting = this.#fates.filter(({ fits }) => fits === undefined || fits(path, Buffer.from(body ?? []).toString('latin1')));
+    const due = fitting.find(({ skip }) => skip === 0);
     this.#fates = this.#fates.filter((other) => other !== due);
-    for (const other of this.#fates) other.skip = Math.max(0, other.skip - 1);
+    for (const other of fitting) other.skip = Math.max(0, other.skip - 1);
     return due?.fate;
+  }
+
+  async tamper(url: URL, body: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.liar === undefined || url.pathname !== '/v1/sequence') return body;
+    const [after, limit] = ['after', 'limit'].map((name) => Number(url.searchParams.get(name)));
+    return new Uint8Array(Buffer.from(await this.liar.page(after!, limit!, Buffer.from(body).toString())));
+  }
+
+  tamperStream(chunk: Uint8Array): Uint8Array {
+    if (this.liar === undefined) return chunk;
+    return new Uint8Array(Buffer.from(this.liar.stream(Buffer.from(chunk).toString(), this.state.cursor.sequence)));
   }
 
   sent(path: string, body: Uint8Array): void {
@@ -173,13 +199,18 @@ export class Device implements Line {
       const index = this.#processes.findIndex((process) => process.mortal === mortal);
       if (index >= 0) this.#processes.splice(index, 1);
       this.#lock.died(mortal);
+      if (this.#processes.length === 0) this.disk.recover();
       for (const died of this.#mourners.get(mortal) ?? []) died();
       this.#mourners.delete(mortal);
     });
     const now = (): number => Math.floor(scheduler.now) + this.clockAhead;
     const delivery = createDeliveryClient({ baseUrl: SERVER, now, fetch: network.fetchOf(mortal, this, () => this.#cut.signal) });
     const runtime = createRuntime({
-      store: this.disk.port(mortal, (what) => this.#parts.stored(this, what)),
+      store: this.disk.port(
+        mortal,
+        (what) => this.#parts.stored(this, what),
+        (ms, run) => scheduler.at(ms, mortal, run),
+      ),
       delivery,
       prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
       readEntry: (data) => fromJson(sequenceEntryFrame, data),
@@ -188,7 +219,7 @@ export class Device implements Line {
       now: () => delivery.now(),
       exclusive: (task) =>
         this.#lock.exclusive(mortal, () => {
-          this.#parts.stepBegins(mortal);
+          this.#parts.stepBegins(this, mortal);
           return task();
         }),
       changed: () => undefined,
@@ -201,21 +232,25 @@ export class Device implements Line {
     return process;
   }
 
-  /** The leading tab's part: one event stream, each event handed on in order. */
+  /** The leading tab's part (src/bridge/leader.ts): one event stream, each event handed on in order. */
   async #follow({ mortal, runtime }: Process): Promise<void> {
     const fetch = this.#parts.network.fetchOf(mortal, this, () => this.#cut.signal);
     await runtime.wake().catch(() => undefined);
     while (mortal.alive) {
-      const prepared = this.#online ? await runtime.streamRequest().catch(() => undefined) : undefined;
-      if (prepared !== undefined) {
-        await followEvents(prepared, fetch, this.#cut.signal, async (event) => {
-          if (event.event === 'open') await runtime.streamEvent({ event: 'opened' });
-          else await runtime.streamEvent({ data: '', ...event });
-        });
-        await runtime.streamEvent({ event: 'closed' });
-      }
+      if (this.#online) await this.#followOnce(runtime, fetch).catch(() => undefined); // an event that was not taken comes again
       await sleep(this.#parts.scheduler, mortal, RECONNECT, new AbortController().signal);
     }
+  }
+
+  async #followOnce(runtime: EngineRuntime, fetch: ReturnType<Network['fetchOf']>): Promise<void> {
+    const prepared = await runtime.streamRequest();
+    if (prepared === undefined) return;
+    const end = await followEvents(prepared, fetch, this.#cut.signal, async (event) => {
+      if (event.event === 'open') await runtime.streamEvent({ event: 'opened' });
+      else await runtime.streamEvent({ data: '', ...event });
+    });
+    await runtime.streamEvent({ event: 'closed' });
+    if (end === 'refused') await runtime.wake();
   }
 }
 

@@ -1,6 +1,7 @@
 import type { StoreChanges, StorePort } from '../../src/engine/ports.ts';
 import { createMemoryStore } from '../../src/store/memory-store.ts';
 import { StoreError } from '../../src/store/errors.ts';
+import { DURABLE_AFTER } from './durability.ts';
 import type { Actor } from './scheduler.ts';
 
 /** What has become durable on a device. */
@@ -11,7 +12,7 @@ export interface Stored {
 
 /** A browser profile's disk: a transaction is there whole at its complete event, and outlives every process. */
 export class Disk {
-  readonly #store: StorePort;
+  #store: StorePort;
   /** Records as they are now, for whoever looks at the disk from outside. */
   readonly records: Map<string, Uint8Array>;
   full = false;
@@ -28,8 +29,21 @@ export class Disk {
     await this.#store.write({ puts: this.records, deletes: [] });
   }
 
+  /** What was not complete is lost with the last process. */
+  recover(): void {
+    if (DURABLE_AFTER === 0) return;
+    this.#store = createMemoryStore();
+    void this.fill();
+  }
+
   /** The StorePort of one process. `stored` is called in the same moment as the complete event. */
-  port(process: Actor, stored: (what: Stored) => void): StorePort {
+  port(process: Actor, stored: (what: Stored) => void, later: (ms: number, run: () => void) => void): StorePort {
+    const complete = (changes: StoreChanges): void => {
+      this.version += 1;
+      for (const key of changes.deletes) this.records.delete(key);
+      for (const [key, value] of changes.puts) this.records.set(key, value.slice());
+      stored({ changes, by: process });
+    };
     const read = async <Value>(work: () => Promise<Value>): Promise<Value> => {
       await process.point('read');
       return work();
@@ -42,10 +56,8 @@ export class Disk {
         await process.point('write');
         if (this.full) throw new StoreError('write-failed');
         await this.#store.write(changes);
-        this.version += 1;
-        for (const key of changes.deletes) this.records.delete(key);
-        for (const [key, value] of changes.puts) this.records.set(key, value.slice());
-        stored({ changes, by: process });
+        if (DURABLE_AFTER === 0) complete(changes);
+        else later(DURABLE_AFTER, () => complete(changes));
         await process.point('written');
       },
       destroy: () => read(() => this.#store.destroy()),

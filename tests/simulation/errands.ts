@@ -8,7 +8,7 @@ import type { Person, World } from './world.ts';
 
 /** A device with an account of its own. */
 export async function signUp(world: World, username: string): Promise<Person> {
-  const device = world.device(undefined, `${username} 1`);
+  const device = world.device(`${username} 1`);
   const person: Person = { username, devices: [device], entropy: undefined, busy: false };
   world.people.push(person);
   await device.disk.fill();
@@ -20,17 +20,17 @@ export async function signUp(world: World, username: string): Promise<Person> {
   return person;
 }
 
-export async function write(world: World, device: Device, pick: number): Promise<void> {
+export async function write(world: World, device: Device, pick: number, process = device.process): Promise<void> {
   const conversation = await conversationAt(world, device, pick, ({ state }) => state !== 'left');
   if (conversation === undefined) return;
   const { conversationId } = conversation;
   const messageId = world.fate.bytes(16);
   const { username } = world.ownerOf(device);
   const text = `${MARK}${username} ${world.judge.texts.byText.size} by ${device.name}`;
-  const written = { text, username, device: device.name, conversationId, messageId: hex(messageId), kept: false };
+  const written = { text, username, device: device.knownAs, conversationId, messageId: hex(messageId), kept: false };
   world.judge.texts.write(written);
   world.trace.say(world.scheduler, `${device.name} writes "${text}" in ${conversationId.slice(0, 6)}`);
-  written.kept = (await world.command(device, { command: 'send', conversationId, messageId, text })) === true;
+  written.kept = (await world.command(device, { command: 'send', conversationId, messageId, text }, process)) === true;
 }
 
 export async function create(world: World, device: Device, whom: number): Promise<string | undefined> {
@@ -78,7 +78,7 @@ export async function renew(world: World, device: Device): Promise<void> {
 /** A new device of the person's, both sides saying yes. Whatever happens meanwhile may end it. */
 export async function link(world: World, adder: Device): Promise<void> {
   const person = world.ownerOf(adder);
-  const device = world.device(undefined, `${person.username} ${person.devices.length + 1}`);
+  const device = world.device(`${person.username} ${person.devices.length + 1}`);
   person.devices.push(device);
   await device.disk.fill();
   device.start();
@@ -125,7 +125,7 @@ export async function makePhrase(world: World, device: Device): Promise<void> {
 export async function recover(world: World, person: Person): Promise<void> {
   const { entropy } = person;
   if (entropy === undefined) return;
-  const device = world.device(undefined, `${person.username} ${person.devices.length + 1}`);
+  const device = world.device(`${person.username} ${person.devices.length + 1}`);
   person.devices.push(device);
   await device.disk.fill();
   device.start();

@@ -1,12 +1,26 @@
 import type { Device } from './device.ts';
 import * as errands from './errands.ts';
 import type { Fate } from './network.ts';
-import type { Happening, Shape } from './schedule.ts';
+import { conspire } from './conspiracy.ts';
+import { Dice } from './dice.ts';
+import { Liar } from './liar.ts';
+import type { Happening, LastWords, Lie, Shape } from './schedule.ts';
 import type { Person, World } from './world.ts';
 
 const DAY = 24 * 60 * 60 * 1000;
 /** The newest conversations are crowded enough. */
 const MOST_LINKED = 8;
+
+/** A request by what it looks like on the wire. */
+const LAST_WORDS: Readonly<Record<LastWords, (path: string, body: string) => boolean>> = {
+  creation: (_path, body) => body.includes('"kind":"creation"'),
+  'external-commit': (path, body) => path === '/v1/recovery' || (path.endsWith('/messages') && body.includes(PUBLIC_MESSAGE)),
+  'key-binding': (path) => path === '/v1/account/key',
+  commit: (_path, body) => body.includes('"kind":"commit"') && !body.includes('"fence":null'),
+  'emulation-commit': (_path, body) => body.includes('"kind":"commit"') && body.includes('"fence":null'),
+};
+/** How a PublicMessage of MLS 1.0 begins, in base64url. */
+const PUBLIC_MESSAGE = '"message":"AAEAA';
 
 /** Carries one happening of a schedule out; what takes time goes on by itself. */
 export async function happen(world: World, shape: Shape, happening: Happening): Promise<void> {
@@ -65,6 +79,31 @@ export async function happen(world: World, shape: Shape, happening: Happening): 
       device.process?.mortal.dieAfter(happening.points);
       world.scheduler.at(happening.down, world.fate, () => device.start());
       return;
+    case 'die-after-accepted':
+      world.trace.say(world.scheduler, `${device.name} will die after its next ${happening.what}`);
+      return device.befall(0, { fault: 'die' }, LAST_WORDS[happening.what]);
+    case 'clock':
+      world.trace.say(world.scheduler, `the clock of ${device.name} jumps by ${happening.ms} ms`);
+      device.clockAhead += happening.ms;
+      return;
+    case 'full-disk':
+      world.trace.say(world.scheduler, `the disk of ${device.name} is full`);
+      device.disk.full = true;
+      world.scheduler.at(happening.ms, world.fate, () => (device.disk.full = false));
+      return;
+    case 'two-tabs':
+      return twoTabs(world, device, happening.where, happening.ms);
+    case 'clone':
+      return clone(world, device, happening.wait);
+    case 'conspire':
+      return go(world, conspire(world, person, happening.where));
+    case 'lie-fork':
+      return fork(world, person);
+    case 'lie-replay':
+    case 'lie-withhold':
+    case 'lie-reorder':
+    case 'lie-corrupt':
+      return go(world, lie(world, device, happening.do, happening.ms));
     case 'drop':
     case 'duplicate':
     case 'cut-after-request':
@@ -96,6 +135,58 @@ async function sleep(world: World, days: number): Promise<void> {
   world.scheduler.skip(days * DAY);
   await world.server.sweep();
   for (const device of world.devices) device.start();
+}
+
+/** Two workers over one store, both with something to do. */
+function twoTabs(world: World, device: Device, where: number, ms: number): void {
+  world.trace.say(world.scheduler, `${device.name} has a second worker`);
+  const second = device.startSecond();
+  go(world, errands.write(world, device, where, second));
+  go(world, errands.write(world, device, where));
+  world.scheduler.at(ms, world.fate, () => second.mortal.die());
+}
+
+/** From now on two devices think that they are this one. */
+function clone(world: World, device: Device, wait: number): void {
+  const person = world.ownerOf(device);
+  const copy = world.device(`${device.name} copy ${person.devices.length}`, { knownAs: device.knownAs, records: device.disk.records });
+  world.trace.say(world.scheduler, `the profile of ${device.name} is copied`);
+  device.cloned = true;
+  go(
+    world,
+    copy.disk.fill().then(() => {
+      world.scheduler.at(wait, world.fate, () => {
+        world.trace.say(world.scheduler, `the copy of ${device.name} runs`);
+        person.devices.push(copy);
+        copy.start();
+      });
+    }),
+  );
+}
+
+/** From now on the server tells this person a story of its own. */
+function fork(world: World, person: Person): void {
+  world.trace.say(world.scheduler, `${person.username} is told another story`);
+  world.judge.lying = true;
+  const server = person.devices[0]!.server.fork(world.servers.length);
+  world.servers.push(server);
+  for (const device of person.devices) {
+    device.server = server;
+    device.cutConnections();
+  }
+}
+
+async function lie(world: World, device: Device, kind: Exclude<Lie, 'lie-fork'>, ms: number): Promise<void> {
+  world.trace.say(world.scheduler, `the server lies to ${device.name}: ${kind}`);
+  world.judge.lying = true;
+  if (device.liar === undefined) {
+    const liar = new Liar(device.server, device, new Dice(`${device.name}/${kind}/${world.scheduler.now}`));
+    await liar.begin();
+    device.liar = liar;
+  }
+  const { liar } = device;
+  liar.kind = kind;
+  world.scheduler.at(ms, world.fate, () => (liar.kind = undefined));
 }
 
 /** Linking, removing and recovering: one at a time per person. */

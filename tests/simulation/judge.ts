@@ -24,6 +24,8 @@ export class Judge {
   readonly ledger: Ledger;
   readonly texts = new Texts();
   readonly membership = new Membership();
+  /** Hex message IDs of what was forged: nobody must show it. */
+  readonly forgeries = new Set<string>();
   /** A server that lies: devices may be told different things, and some of it is not followed. */
   lying = false;
   /** How often something was checked. */
@@ -63,8 +65,12 @@ export class Judge {
     this.checks += 1;
     this.texts.checkSecret(body, (detail) => this.violate('no plaintext leaves a device', `${device.name} ${path}: ${detail}`));
     if (!path.endsWith('/messages')) return;
-    const { message } = JSON.parse(Buffer.from(body).toString()) as { message: string };
+    const { message, messageId } = JSON.parse(Buffer.from(body).toString()) as { message: string; messageId: string };
+    if (this.forgeries.has(Buffer.from(messageId, 'base64url').toString('hex'))) return;
     const decoded = decodeExact(mlsMessageCodec, new Uint8Array(Buffer.from(message, 'base64url')));
-    if (decoded.wireformat === 'mls_private_message') this.ledger.left(device.name, decoded.privateMessage.ciphertext);
+    if (decoded.wireformat === 'mls_private_message') {
+      const refusesNothing = !device.cloned && !this.lying && this.forgeries.size === 0;
+      this.ledger.left(device.name, decoded.privateMessage.ciphertext, refusesNothing);
+    }
   }
 }

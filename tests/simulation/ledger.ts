@@ -13,6 +13,10 @@ export class Ledger {
   readonly #keys = new Map<string, string>();
   /** By device: ciphertext that left under a key. */
   readonly #left = new Map<string, Map<string, string>>();
+  /** Ciphertexts that a device has sealed under a key that it had read with. */
+  readonly #late = new Set<string>();
+  /** The device of a runtime. */
+  readonly #devices = new Map<Actor, string>();
   /** By runtime: keys that the step under way has opened with; they count once the step is stored. */
   readonly #opening = new Map<Actor, Set<string>>();
   /** By device: keys that a stored step has opened a message with. */
@@ -33,7 +37,10 @@ export class Ledger {
       this.#report('no (key, nonce) pair was ever used for two different plaintexts', `by ${actor?.name ?? 'nobody'}`);
     }
     this.#uses.set(use, hash);
-    this.#keys.set(nameOf(ciphertext), name);
+    const message = nameOf(ciphertext);
+    this.#keys.set(message, name);
+    const device = actor && this.#devices.get(actor);
+    if (device !== undefined && this.#consumed.get(device)?.has(name) === true) this.#late.add(message);
   }
 
   opened(actor: Actor | undefined, key: Uint8Array): void {
@@ -43,7 +50,8 @@ export class Ledger {
   }
 
   /** A step of this runtime begins: what an abandoned one has opened was not consumed. */
-  stepBegins(actor: Actor): void {
+  stepBegins(actor: Actor, device: string): void {
+    this.#devices.set(actor, device);
     this.#opening.delete(actor);
   }
 
@@ -55,8 +63,11 @@ export class Ledger {
     this.#opening.delete(actor);
   }
 
-  /** A message leaves a device. */
-  left(device: string, ciphertext: Uint8Array): void {
+  /**
+   * A message leaves a device. Where nothing is forged, `refusesNothing`: else a key may have opened what was then
+   * refused, which leaves it unused.
+   */
+  left(device: string, ciphertext: Uint8Array, refusesNothing: boolean): void {
     const name = nameOf(ciphertext);
     const key = this.#keys.get(name);
     if (key === undefined) return;
@@ -65,7 +76,7 @@ export class Ledger {
     const before = left.get(key);
     if (before === name) return;
     if (before !== undefined) this.#report('no spent generation is used again', `${device} has sent two messages under one key`);
-    if (this.#consumed.get(device)?.has(key) === true) {
+    if (refusesNothing && this.#late.has(name)) {
       this.#report('no spent generation is used again', `${device} has sent under a key that it has read with`);
     }
     left.set(key, name);

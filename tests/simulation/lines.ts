@@ -25,7 +25,7 @@ export function checkLine(world: World, device: Device, key: string, bytes: Uint
     return;
   }
   if (line.device === undefined) return judge.violate('siblings attribute each message to the right device', `${where}: to none`);
-  const isOwn = written.device === device.name;
+  const isOwn = written.device === device.knownAs;
   const isRight = line.device.own === isOwn && (isOwn || line.device.name === '' || line.device.name === written.device);
   if (!isRight && !device.cloned) {
     const shown = line.device.own ? 'itself' : line.device.name;

@@ -1,4 +1,5 @@
 import { Dice } from './dice.ts';
+import type { Mortal } from './mortal.ts';
 import type { Actor, Scheduler } from './scheduler.ts';
 import type { SimServer } from './sim-server.ts';
 
@@ -9,19 +10,22 @@ export type Fate =
   | { readonly fault: 'cut-before-answer' } // the server has answered, and the answer is lost
   | { readonly fault: 'duplicate' } // it arrives twice
   | { readonly fault: 'delay'; readonly ms: number } // the answer is late
-  | { readonly fault: 'reorder'; readonly ms: number }; // it arrives after those that were sent later
+  | { readonly fault: 'reorder'; readonly ms: number } // it arrives after those that were sent later
+  | { readonly fault: 'die' }; // the device dies when the server has answered
 
 /** A device's end of the network. */
 export interface Line {
   readonly online: boolean;
   /** What becomes of the next request. */
-  nextFate(): Fate | undefined;
+  nextFate(path: string, body: Uint8Array | undefined): Fate | undefined;
   /** Sees what leaves. */
   sent(path: string, body: Uint8Array): void;
+  /** The server that this device is connected to. */
+  readonly server: SimServer;
   /** May give out something else than what the server has answered. */
-  tamper(path: string, body: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
-  /** The same for one piece of the event stream; undefined withholds it. */
-  tamperStream(chunk: Uint8Array): readonly Uint8Array[];
+  tamper(url: URL, body: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>>;
+  /** The same for one piece of the event stream. */
+  tamperStream(chunk: Uint8Array): Uint8Array;
 }
 
 /** One way, ms. */
@@ -35,24 +39,24 @@ const gone = (): Error => new TypeError('the connection is gone');
 /** Requests and event streams between devices and the server, in virtual time. */
 export class Network {
   readonly #scheduler: Scheduler;
-  readonly #server: SimServer;
   readonly #dice: Dice;
-  /** Connections that end when the server dies. */
-  readonly #connections = new Set<() => void>();
+  /** Connections that end when their server dies. */
+  readonly #connections = new Map<() => void, SimServer>();
 
-  constructor(scheduler: Scheduler, server: SimServer, seed: string) {
+  constructor(scheduler: Scheduler, seed: string) {
     this.#scheduler = scheduler;
-    this.#server = server;
     this.#dice = new Dice(`${seed}/network`);
-    server.onDeath = () => {
-      for (const cut of [...this.#connections]) cut();
-    };
+  }
+
+  /** Nobody answers any more on what is open to this server. */
+  cutAll(server: SimServer): void {
+    for (const [cut, to] of [...this.#connections]) if (to === server) cut();
   }
 
   /** `fetch` of one process of a device. `cut` aborts when the device's network goes. */
-  fetchOf(client: Actor, line: Line, cut: () => AbortSignal): (input: string, init: RequestInit) => Promise<Response> {
+  fetchOf(client: Mortal, line: Line, cut: () => AbortSignal): (input: string, init: RequestInit) => Promise<Response> {
     return async (input, init) => {
-      await client.point('fetch');
+      await client.point();
       if (!line.online) throw gone();
       return this.#request(client, line, input, init, cut());
     };
@@ -62,12 +66,14 @@ export class Network {
     return FASTEST + this.#dice.roll(SPREAD);
   }
 
-  #request(client: Actor, line: Line, input: string, init: RequestInit, cut: AbortSignal): Promise<Response> {
-    const path = new URL(input).pathname;
+  #request(client: Mortal, line: Line, input: string, init: RequestInit, cut: AbortSignal): Promise<Response> {
+    const url = new URL(input);
+    const path = url.pathname;
+    const { server } = line;
     const body = init.body instanceof Uint8Array ? new Uint8Array(init.body) : undefined;
     line.sent(path, body ?? new Uint8Array());
     const isStream = path.endsWith('/events');
-    const fate = isStream ? undefined : line.nextFate();
+    const fate = isStream ? undefined : line.nextFate(path, body);
     return new Promise((resolve, reject) => {
       const away = new AbortController();
       const end = (): void => {
@@ -80,7 +86,7 @@ export class Network {
         away.abort();
         this.#scheduler.at(this.#latency(), client, () => reject(gone()));
       };
-      this.#connections.add(lost);
+      this.#connections.set(lost, server);
       cut.addEventListener('abort', lost);
       init.signal?.addEventListener('abort', lost);
       if (fate?.fault === 'drop') {
@@ -89,19 +95,20 @@ export class Network {
       }
       const arrives = this.#latency() + (fate?.fault === 'reorder' ? fate.ms : 0);
       const arrive = (answer: (response: Response) => void): void => {
-        const { actor } = this.#server;
+        const { actor } = server;
         if (actor === undefined) return lost();
         const signal = away.signal;
         const request = new Request(input, { ...init, body: body ?? null, signal, cache: 'default', credentials: 'same-origin' });
-        this.#server.handle(request).then(answer, lost);
+        server.handle(request).then(answer, lost);
       };
       const arrivesAt = (delay: number, answer: (response: Response) => void): void => {
-        const { actor } = this.#server;
+        const { actor } = server;
         if (actor === undefined) return lost();
         this.#scheduler.at(delay, actor, () => arrive(answer));
       };
       if (fate?.fault === 'duplicate') arrivesAt(arrives + this.#latency() * 3, () => undefined);
       arrivesAt(arrives, (response) => {
+        if (fate?.fault === 'die') client.die();
         if (fate?.fault === 'cut-after-request' || fate?.fault === 'cut-before-answer') return lost();
         if (isStream && response.status === 200) {
           this.#scheduler.at(this.#latency(), client, () => resolve(this.#stream(client, line, response, end, away.signal)));
@@ -112,8 +119,11 @@ export class Network {
           const delay = this.#latency() + (fate?.fault === 'delay' ? fate.ms : 0);
           this.#scheduler.at(delay, client, () => {
             end();
-            const given = status === 200 ? line.tamper(path, new Uint8Array(bytes)) : new Uint8Array(bytes);
-            resolve(new Response(given, { status, headers }));
+            const given = async (): Promise<Response> => {
+              const told = status === 200 ? await line.tamper(url, new Uint8Array(bytes)) : new Uint8Array(bytes);
+              return new Response(told, { status, headers });
+            };
+            given().then(resolve, reject);
           });
         }, lost);
       });
@@ -144,7 +154,7 @@ export class Network {
               return;
             }
             deliver(controller, () => {
-              for (const piece of line.tamperStream(part.value)) controller.enqueue(piece);
+              controller.enqueue(line.tamperStream(part.value));
             });
           }
         };

@@ -3,7 +3,7 @@ import * as errands from './errands.ts';
 import { happen } from './happen.ts';
 import { Violation } from './judge.ts';
 import { comeToRest } from './quiet.ts';
-import type { Schedule } from './schedule.ts';
+import { isFault, type Schedule } from './schedule.ts';
 import { World } from './world.ts';
 
 export interface Outcome {
@@ -13,6 +13,7 @@ export interface Outcome {
   readonly lines: readonly string[];
   readonly figures: {
     readonly events: number;
+    readonly faults: number;
     readonly checks: number;
     readonly sealed: number;
     readonly texts: number;
@@ -25,7 +26,10 @@ const USERNAMES = ['anna', 'ben', 'cara', 'dora', 'emil', 'fred', 'gina', 'hans'
 
 /** Plays one schedule to its end. The same schedule has the same outcome on every machine. */
 export async function play(schedule: Schedule): Promise<Outcome> {
-  const world = new World(schedule.seed);
+  const world = new World(
+    schedule.seed,
+    schedule.happenings.some((happening) => happening.do === 'lie-fork'),
+  );
   let violation: Violation | undefined;
   try {
     await world.run(() => live(world, schedule));
@@ -42,6 +46,7 @@ export async function play(schedule: Schedule): Promise<Outcome> {
     lines: trace.lines,
     figures: {
       events: scheduler.count,
+      faults: schedule.happenings.filter(isFault).length,
       checks: judge.checks,
       sealed: judge.ledger.count,
       texts: judge.texts.byText.size,
@@ -62,6 +67,7 @@ async function live(world: World, schedule: Schedule): Promise<void> {
     await happen(world, schedule, happening);
   }
   await comeToRest(world);
+  await world.pause(1_000);
   checkAfterwards(world);
   world.judge.throwIfViolated();
 }

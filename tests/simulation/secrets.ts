@@ -3,12 +3,13 @@ import type { StoreChanges } from '../../src/engine/ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from '../../src/engine/protocol.ts';
 import { decodeGroupRecords, groupPrefix } from '../../src/engine/records.ts';
 import { decodeRecord } from '../../src/engine/record-codec.ts';
-import type { Conversation } from '../../src/engine/state.ts';
+import type { Conversation, OutstandingKeyPackage } from '../../src/engine/state.ts';
 import { decodeGroup, type GroupState } from '../../src/mls/index.ts';
 import {
   canEvaluate,
   decodeEpochRecords,
   deriveEncryptionKeyPair,
+  operationLeaf,
   type EmulationEpoch,
   type Operation,
 } from '../../src/virtual-client/index.ts';
@@ -36,6 +37,7 @@ export class Secrets {
       if (key.startsWith('group/') && key.endsWith('/header') && key.split('/').length === 3)
         this.#group(device, key.split('/')[1]!, lying);
       if (key === `${EMULATION_GROUP}header`) this.#emulationGroup(device, lying);
+      if (key.startsWith('key-package/')) this.#checkResidue(device, decodeRecord<OutstandingKeyPackage>(bytes).operation);
       if (key.startsWith('conversation/')) this.#conversation(device, key.slice('conversation/'.length), bytes);
     }
   }
@@ -51,7 +53,7 @@ export class Secrets {
   }
 
   #agree(device: Device, id: string, group: GroupState, lying: boolean): void {
-    const log = lying ? `/${toHex(group.context.confirmedTranscriptHash)}` : '';
+    const log = lying || device.cloned ? `/${toHex(group.context.confirmedTranscriptHash)}` : '';
     const key = `${id}/${group.context.epoch}${log}`;
     const value = toHex(group.schedule.epochAuthenticator);
     const known = this.#authenticators.get(key);
@@ -65,6 +67,7 @@ export class Secrets {
   /** The secret of the active leaf's operation is gone: none that is kept makes its key. */
   #conversation(device: Device, id: string, bytes: Uint8Array): void {
     const { leaf, operations, updates } = decodeRecord<Conversation>(bytes);
+    for (const operation of operations) this.#checkResidue(device, operation);
     if (leaf === undefined) return;
     const kept: Operation[] = [...operations, ...updates.map(({ operation }) => operation)];
     for (const operation of kept) {
@@ -73,6 +76,16 @@ export class Secrets {
       if (!equal(privateKey.reveal(), leaf.encryptionPrivateKey.reveal())) continue;
       this.#report('no operation secret is stored beside its live leaf', `${device.name} in ${id.slice(0, 6)}`);
     }
+  }
+
+  /** Two devices never take the same leaf of the PPRF, hence no DerivationInfo key twice: each keeps to its residue. */
+  #checkResidue(device: Device, operation: Operation): void {
+    const prefix = `${EMULATION_EPOCH}${toHex(operation.epochId)}/`;
+    const records = under(device, prefix);
+    if (records.size === 0) return;
+    const { leafCount } = decodeEpochRecords(EMULATION_PROTOCOL, records);
+    if (operationLeaf(EMULATION_PROTOCOL, operation.emulatorLeaf, operation.random) % leafCount === operation.emulatorLeaf) return;
+    this.#report('no two devices take the same leaf of the PPRF', `${device.name} knows an operation beyond its maker's residue`);
   }
 
   /** A punctured leaf of the PPRF stays punctured, through every crash. Looked at when a worker starts, and in the end. */

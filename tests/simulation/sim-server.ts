@@ -1,3 +1,6 @@
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createApp, type App } from '../../server/app.ts';
 import { authenticationKeyOf } from '../../server/authentication-key.ts';
 import { openSqliteStore } from '../../server/store/sqlite.ts';
@@ -14,26 +17,45 @@ export interface Accepted {
   readonly position: number;
 }
 
+/** A file system without a disk, where there is one. */
+const IN_MEMORY = '/dev/shm';
+
 const NO_FILES = (): Response => new Response(null, { status: 404 });
 
 /** The real server without a socket. Its database keeps what is committed; whatever else it knows goes with a crash. */
 export class SimServer {
   readonly #scheduler: Scheduler;
   readonly #dice: Dice;
-  readonly #store: DeliveryStore = openSqliteStore(':memory:', 'strong');
+  readonly #store: DeliveryStore;
+  /** Where its database lies if another can be made of it. */
+  readonly #folder: string | undefined;
   readonly #seed: Uint8Array;
+  readonly #name: string;
+  readonly #onDeath: (server: SimServer) => void;
   #running: { readonly mortal: Mortal; readonly app: App } | undefined;
   #starts = 0;
   /** Everything in the logs, by group and position. */
   readonly log = new Map<string, Map<number, Accepted>>();
-  /** Called when the running server dies. */
-  onDeath: () => void = () => {};
 
-  constructor(scheduler: Scheduler, seed: string) {
+  /** @param onDeath Called when what runs dies */
+  constructor(scheduler: Scheduler, seed: string, onDeath: (server: SimServer) => void, forks: boolean, origin?: SimServer) {
     this.#scheduler = scheduler;
+    this.#name = seed;
+    this.#onDeath = onDeath;
     this.#dice = new Dice(`${seed}/server`);
-    this.#seed = this.#dice.bytes(32);
+    this.#seed = origin === undefined ? this.#dice.bytes(32) : origin.#seed;
+    this.#folder = forks ? mkdtempSync(join(existsSync(IN_MEMORY) ? IN_MEMORY : tmpdir(), 'chorus-simulation-')) : undefined;
+    if (origin !== undefined && origin.#folder !== undefined && this.#folder !== undefined) {
+      for (const file of readdirSync(origin.#folder)) copyFileSync(join(origin.#folder, file), join(this.#folder, file));
+      for (const [id, log] of origin.log) this.log.set(id, new Map(log));
+    }
+    this.#store = openSqliteStore(this.#folder === undefined ? ':memory:' : join(this.#folder, 'chorus.sqlite'), 'strong');
     this.start();
+  }
+
+  /** A server with the same past and the same key, and a future of its own. */
+  fork(count: number): SimServer {
+    return new SimServer(this.#scheduler, `${this.#name}/fork ${count}`, this.#onDeath, true, this);
   }
 
   /** Whoever answers at the moment. */
@@ -45,7 +67,7 @@ export class SimServer {
     if (this.#running !== undefined) return;
     const mortal = new Mortal(`server ${(this.#starts += 1)}`, this.#dice, () => {
       this.#running = undefined;
-      this.onDeath();
+      this.#onDeath(this);
     });
     const app = createApp(
       {
@@ -85,6 +107,7 @@ export class SimServer {
 
   async close(): Promise<void> {
     await this.#store.close();
+    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true });
   }
 
   /** Each call may be the last thing that a server does, with its transaction committed or not. */

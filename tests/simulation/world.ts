@@ -33,6 +33,8 @@ export class World {
   readonly trace = new Trace();
   readonly judge: Judge;
   readonly server: SimServer;
+  /** It, and its other stories. */
+  readonly servers: SimServer[] = [];
   readonly network: Network;
   readonly people: Person[] = [];
   /** Usernames by hex account ID. */
@@ -41,15 +43,16 @@ export class World {
   readonly fate: Mortal;
   readonly #seed: string;
   readonly #restore: () => void;
-  #named = 0;
 
-  constructor(seed: string) {
+  /** @param forks Whether the server may tell different stories */
+  constructor(seed: string, forks = false) {
     this.#seed = seed;
     this.fate = new Mortal('fate', new Dice(`${seed}/fate`), () => {});
     this.judge = new Judge(this);
     this.#restore = installGlobals(this.scheduler, this.judge.ledger);
-    this.server = new SimServer(this.scheduler, seed);
-    this.network = new Network(this.scheduler, this.server, seed);
+    this.network = new Network(this.scheduler, seed);
+    this.server = new SimServer(this.scheduler, seed, (server) => this.network.cutAll(server), forks);
+    this.servers.push(this.server);
   }
 
   get devices(): Device[] {
@@ -59,30 +62,31 @@ export class World {
   async close(): Promise<void> {
     for (const device of this.devices) device.stop();
     this.#restore();
-    await this.server.close();
+    for (const server of this.servers) await server.close();
   }
 
   ownerOf(device: Device): Person {
     return this.people.find(({ devices }) => devices.includes(device))!;
   }
 
-  /** A new browser, empty or with the records of another. */
-  device(records?: ReadonlyMap<string, Uint8Array>, name = `device ${(this.#named += 1)}`): Device {
+  /** A new browser, empty or with a copy of another's profile. */
+  device(name: string, copied?: { readonly knownAs: string; readonly records: ReadonlyMap<string, Uint8Array> }): Device {
     return new Device(
       name,
       this.#seed,
       {
         scheduler: this.scheduler,
         network: this.network,
+        server: this.server,
         stored: (device, what) => this.#stored(device, what),
         started: (device) => this.judge.secrets.checkPunctures(device),
-        stepBegins: (process) => this.judge.ledger.stepBegins(process),
+        stepBegins: (device, process) => this.judge.ledger.stepBegins(process, device.name),
         sent: (device, path, body) => {
           this.trace.note(`${device.name} ${path} ${body.length}`);
           this.judge.sent(device, path, body);
         },
       },
-      records,
+      copied,
     );
   }
 
@@ -146,9 +150,9 @@ export class World {
   }
 
   /** @returns whether it was taken; undefined when nobody knows */
-  async command(device: Device, command: Parameters<Process['runtime']['command']>[0]): Promise<boolean | undefined> {
+  async command(device: Device, command: Parameters<Process['runtime']['command']>[0], process?: Process): Promise<boolean | undefined> {
     try {
-      return (await device.ask(({ runtime }) => runtime.command(command))).ok;
+      return (await device.ask(({ runtime }) => runtime.command(command), process)).ok;
     } catch (error) {
       // A full disk refuses by a throw, and the tab says so.
       if (error instanceof Died || (error instanceof Error && error.name === 'StoreError')) return undefined;
