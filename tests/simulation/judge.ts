@@ -56,7 +56,10 @@ export class Judge {
     for (const [key, value] of changes.puts) {
       if (key.startsWith('message/')) checkLine(this.#world, device, key, value);
     }
-    this.membership.stored(device, changes);
+    const isHonest = !this.lying && !this.#world.devices.some(({ cloned }) => cloned);
+    this.membership.stored(device, changes, (id) => {
+      if (isHonest) this.violate('no device loses step among honest ones', `${device.name} in ${id.slice(0, 6)}`);
+    });
     this.secrets.stored(device, changes, this.lying);
   }
 

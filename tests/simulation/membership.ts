@@ -13,11 +13,13 @@ interface Stay {
 export class Membership {
   readonly #stays = new Map<string, Stay[]>();
 
-  stored(device: Device, { puts }: StoreChanges): void {
+  /** @param lost Called for a device that cannot follow a conversation any more */
+  stored(device: Device, { puts }: StoreChanges, lost: (conversationId: string) => void): void {
     for (const [key, bytes] of puts) {
       if (!key.startsWith('conversation/')) continue;
       const id = key.slice('conversation/'.length);
       const { state, position } = decodeRecord<Conversation>(bytes);
+      if (state === 'out-of-step') lost(id);
       const stays = this.of(device, id);
       const open = stays.find(({ to }) => to === undefined);
       if (state === 'member' && open === undefined) stays.push({ from: Math.min(position, ...linesIn(puts, id)), to: undefined });
