@@ -133,7 +133,9 @@ export class Device implements Line {
 
   tamperStream(chunk: Uint8Array): Uint8Array {
     if (this.liar === undefined) return chunk;
-    return new Uint8Array(Buffer.from(this.liar.stream(Buffer.from(chunk).toString(), this.state.cursor.sequence)));
+    const cursor = this.disk.records.get('cursor');
+    const { sequence } = cursor === undefined ? { sequence: 0 } : decodeRecord<EngineState['cursor']>(cursor);
+    return new Uint8Array(Buffer.from(this.liar.stream(Buffer.from(chunk).toString(), sequence)));
   }
 
   sent(path: string, body: Uint8Array): void {

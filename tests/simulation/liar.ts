@@ -16,6 +16,7 @@ export class Liar {
   readonly #server: SimServer;
   readonly #device: Device;
   readonly #dice: Dice;
+  #caller: Parameters<SimServer['sequenceOf']>[0] | undefined;
   readonly #told: SequenceEntry[] = [];
   /** Last true sequence number that was looked at. */
   #seen = 0;
@@ -52,9 +53,12 @@ export class Liar {
   }
 
   async #lookAround(): Promise<void> {
-    const { account, device } = this.#device.state;
-    if (account === undefined || device === undefined) return;
-    const page = await this.#server.sequenceOf({ accountId: account.accountId, deviceId: device.deviceId }, this.#seen);
+    if (this.#caller === undefined) {
+      const { account, device } = this.#device.state;
+      if (account === undefined || device === undefined) return;
+      this.#caller = { accountId: account.accountId, deviceId: device.deviceId };
+    }
+    const page = await this.#server.sequenceOf(this.#caller, this.#seen);
     for (const entry of page?.entries ?? []) if (entry.sequence === this.#seen + 1) this.#tell(entry);
   }
 

@@ -27,6 +27,8 @@ export class Secrets {
   readonly #authenticators = new Map<string, { readonly value: string; readonly device: string }>();
   /** By device and emulation epoch: leaves of operations that are spent. */
   readonly #spent = new Map<string, readonly number[]>();
+  /** N_e of each emulation epoch. */
+  readonly #leafCounts = new Map<string, number>();
 
   constructor(report: Report) {
     this.#report = report;
@@ -80,12 +82,21 @@ export class Secrets {
 
   /** Two devices never take the same leaf of the PPRF, hence no DerivationInfo key twice: each keeps to its residue. */
   #checkResidue(device: Device, operation: Operation): void {
-    const prefix = `${EMULATION_EPOCH}${toHex(operation.epochId)}/`;
-    const records = under(device, prefix);
-    if (records.size === 0) return;
-    const { leafCount } = decodeEpochRecords(EMULATION_PROTOCOL, records);
+    const leafCount = this.#leafCountOf(device, toHex(operation.epochId));
+    if (leafCount === undefined) return;
     if (operationLeaf(EMULATION_PROTOCOL, operation.emulatorLeaf, operation.random) % leafCount === operation.emulatorLeaf) return;
     this.#report('no two devices take the same leaf of the PPRF', `${device.name} knows an operation beyond its maker's residue`);
+  }
+
+  /** N_e; undefined when the device has forgotten the epoch. */
+  #leafCountOf(device: Device, epochId: string): number | undefined {
+    const known = this.#leafCounts.get(epochId);
+    if (known !== undefined) return known;
+    const records = under(device, `${EMULATION_EPOCH}${epochId}/`);
+    if (records.size === 0) return undefined;
+    const { leafCount } = decodeEpochRecords(EMULATION_PROTOCOL, records);
+    this.#leafCounts.set(epochId, leafCount);
+    return leafCount;
   }
 
   /** A punctured leaf of the PPRF stays punctured, through every crash. Looked at when a worker starts, and in the end. */
