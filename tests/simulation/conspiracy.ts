@@ -27,7 +27,7 @@ export async function conspire(world: World, member: Person, where: number): Pro
   const ownLeaf = findLeaf(group, (leaf) => equal(accountOf(leaf), account.accountId));
   if (ownLeaf === undefined) return;
   const { publicKey } = GROUP_SUITE.signatureKeyPair(account.signer.reveal());
-  if (equal(leafAt(group, ownLeaf)!.signaturePublicKey, publicKey)) return;
+  if (equal(leafAt(group, ownLeaf).signaturePublicKey, publicKey)) return;
   world.trace.say(world.scheduler, `${accomplice.name} and the removed ${removed.name} forge a text in ${id.slice(0, 6)}`);
   await accomplice.ask(async ({ mortal }) => {
     const { value } = await protectApplication(GROUP_SUITE, { ...group, ownLeaf }, encodeText(`forged with ${removed.name}`), {
