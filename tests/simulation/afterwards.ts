@@ -8,9 +8,9 @@ import { living } from './happen.ts';
 import type { World } from './world.ts';
 
 /** What must hold when everything has come to rest. */
-export function checkAfterwards(world: World): void {
+export async function checkAfterwards(world: World): Promise<void> {
   for (const device of world.people.flatMap(living)) {
-    if (!device.cloned && !world.judge.lying) checkReceived(world, device);
+    if (!device.cloned && !world.judge.lying) await checkReceived(world, device);
     if (!device.cloned && !world.judge.lying) checkSecrets(world, device);
     world.judge.secrets.checkPunctures(device);
   }
@@ -18,13 +18,17 @@ export function checkAfterwards(world: World): void {
 }
 
 /** Every accepted message is at every member that was in its epoch, exactly once, in the log's order. */
-function checkReceived(world: World, device: Device): void {
+async function checkReceived(world: World, device: Device): Promise<void> {
   const claim = 'every accepted message is at every member that was in its epoch exactly once';
-  const { conversations } = device.state;
+  const { conversations, account, device: known } = device.state;
+  if (account === undefined || known === undefined) return;
+  // Whom the server has given it to: an account that was out of the group for a while has not got it.
+  const sequence = await device.server.sequenceOf({ accountId: account.accountId, deviceId: known.deviceId });
+  const given = new Set(sequence?.entries.map(({ groupId, position }) => `${toHex(groupId)}/${position}`));
   for (const [id, { position: last }] of conversations) {
     const stays = world.judge.membership.of(device, id);
     for (const { submission, position } of world.server.log.get(id)?.values() ?? []) {
-      if (submission.kind !== 'application') continue;
+      if (submission.kind !== 'application' || !given.has(`${id}/${position}`)) continue;
       const wasThere = stays.some(({ from, to }) => position > from && position <= (to ?? last));
       if (!wasThere) continue;
       world.judge.checks += 1;

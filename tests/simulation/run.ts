@@ -68,6 +68,6 @@ async function live(world: World, schedule: Schedule): Promise<void> {
   }
   await comeToRest(world);
   await world.pause(1_000);
-  checkAfterwards(world);
+  await checkAfterwards(world);
   world.judge.throwIfViolated();
 }
