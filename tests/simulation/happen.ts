@@ -149,7 +149,7 @@ function twoTabs(world: World, device: Device, where: number, ms: number): void 
 /** From now on two devices think that they are this one. */
 function clone(world: World, device: Device, wait: number): void {
   const person = world.ownerOf(device);
-  const copy = world.device(`${device.name} copy ${person.devices.length}`, { knownAs: device.knownAs, records: device.disk.records });
+  const copy = world.device(`${device.name} copy ${(world.copies += 1)}`, { knownAs: device.knownAs, records: device.disk.records });
   world.trace.say(world.scheduler, `the profile of ${device.name} is copied`);
   device.cloned = true;
   go(

@@ -26,7 +26,8 @@ export function checkLine(world: World, device: Device, key: string, bytes: Uint
   }
   if (line.device === undefined) return judge.violate('siblings attribute each message to the right device', `${where}: to none`);
   const isOwn = written.device === device.knownAs;
-  const isRight = line.device.own === isOwn && (isOwn || line.device.name === '' || line.device.name === written.device);
+  const isRight =
+    line.device.own === isOwn && (isOwn || (line.device.known && (line.device.name === '' || line.device.name === written.device)));
   if (!isRight && !device.cloned) {
     const shown = line.device.own ? 'itself' : line.device.name;
     judge.violate('siblings attribute each message to the right device', `${where}: ${written.device}'s text to ${shown}`);

@@ -12,6 +12,8 @@ import { Trace } from './trace.ts';
 
 /** 2026-01-01, ms since 1970. */
 const BEGINNING = Date.UTC(2026, 0, 1);
+/** A schedule of half an hour has some thousands: more than these are a device that never stops asking. */
+const MOST_EVENTS = 100_000;
 /** How often an errand looks whether it can go on, ms. */
 const LOOK = 250;
 /** An errand that waits longer has failed, ms. */
@@ -28,6 +30,8 @@ export interface Person {
 
 /** Several people, their devices, one server, one virtual time. */
 export class World {
+  /** Profiles that have been copied: each copy has its own name, and randomness. */
+  copies = 0;
   readonly begun = BEGINNING;
   readonly scheduler = new Scheduler(BEGINNING);
   readonly trace = new Trace();
@@ -107,6 +111,7 @@ export class World {
     for (;;) {
       await this.scheduler.step();
       this.trace.step(this.scheduler);
+      if (this.scheduler.count > MOST_EVENTS) this.judge.violate('everything comes to rest', `${MOST_EVENTS} events`);
       this.judge.throwIfViolated();
       // Assigned inside the event.
       const now = outcome as { readonly value: Result } | { readonly error: unknown } | undefined;
