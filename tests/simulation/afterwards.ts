@@ -11,10 +11,15 @@ import type { World } from './world.ts';
 export async function checkAfterwards(world: World): Promise<void> {
   for (const device of world.people.flatMap(living)) {
     if (!device.cloned && !world.judge.lying) await checkReceived(world, device);
-    if (!device.cloned && !world.judge.lying) checkSecrets(world, device);
+    if (isAtRest(world, device) && !world.judge.lying) checkSecrets(world, device);
     world.judge.secrets.checkPunctures(device);
   }
   checkWritten(world);
+}
+
+/** Who exists twice, or has a sibling that does, may have something on its way for ever. */
+function isAtRest(world: World, device: Device): boolean {
+  return !world.ownerOf(device).devices.some(({ cloned }) => cloned);
 }
 
 /** Every accepted message is at every member that was in its epoch, exactly once, in the log's order. */
