@@ -144,20 +144,21 @@ export class Device implements Line {
 
   goOffline(): void {
     this.#online = false;
-    this.#cut.abort();
+    this.cutConnections();
   }
 
   goOnline(): void {
     if (this.#online) return;
     this.#online = true;
-    this.#cut = new AbortController();
     this.ask(({ runtime }) => runtime.synchronise()).catch(() => undefined);
   }
 
   /** Cuts what is connected; it may connect anew at once. */
   cutConnections(): void {
-    this.#cut.abort();
+    const cut = this.#cut;
     this.#cut = new AbortController();
+    const { process } = this;
+    if (process !== undefined) this.#parts.scheduler.at(0, process.mortal, () => cut.abort());
   }
 
   /** Starts the worker unless there is one. */

@@ -11,4 +11,5 @@ export const FAILED_SEEDS: readonly { readonly seed: number; readonly found: str
   { seed: 1019, found: "a copy's refused commit was taken for read (the simulation)" },
   { seed: 1058, found: 'a forged message that was refused was taken for read (the simulation)' },
   { seed: 1084, found: 'two copies of one device went on in two ways after ten days (meant so)' },
+  { seed: 5288, found: 'a device heard of a cut stream in the event of the server that was dying (the simulation)' },
 ];

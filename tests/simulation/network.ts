@@ -161,7 +161,7 @@ export class Network {
         away.addEventListener('abort', () => {
           if (!open) return;
           open = false;
-          controller.error(gone());
+          this.#scheduler.at(this.#latency(), client, () => controller.error(gone())); // whoever hears of it is the client
           reader.cancel().catch(() => undefined);
         });
         pump().catch(() => undefined);
