@@ -99,11 +99,13 @@ class Runtime implements EngineRuntime {
   readonly #keeper: StateKeeper;
   readonly #lanes = new Set<string>();
   readonly #backgroundLanes = new Set<string>();
-  /** When a lane may try again, ms, and how long it waited last. */
+  /** When a lane may try again, ms, and how long it waits until then. */
   readonly #retries = new Map<string, { at: number; delay: number }>();
   readonly #idleWaiters: (() => void)[] = [];
   #outcomeWaiters: ((problem: CommandProblem | undefined) => void)[] = [];
   #behind = true;
+  /** The event stream has been opened and not closed since. */
+  #streaming = false;
   /** Calls of `synchronise` under way, and when the last one failed, ms. */
   #syncs = 0;
   #syncFailedAt = -Infinity;
@@ -201,8 +203,13 @@ class Runtime implements EngineRuntime {
   }
 
   async streamEvent(event: { event: 'entry' | 'stock' | 'gone'; data: string } | { event: 'opened' | 'closed' }): Promise<void> {
-    if (event.event === 'closed') this.#heard(false);
-    else if (event.event === 'opened') {
+    if (event.event === 'closed') {
+      this.#heard(false);
+      // Refused, or not reached: a signed call learns which, and the server's clock if that is the reason.
+      if (!this.#streaming) this.#behind = true;
+      this.#streaming = false;
+    } else if (event.event === 'opened') {
+      this.#streaming = true;
       this.#heard(true);
       this.#retries.clear();
     } else if (event.event === 'gone') await this.#step({ type: 'unlinked' });
@@ -296,8 +303,7 @@ class Runtime implements EngineRuntime {
 
   /** @returns whether it has begun */
   #start(lane: string, work: () => Promise<boolean>): boolean {
-    const retry = this.#retries.get(lane);
-    if (this.#lanes.has(lane) || (retry !== undefined && retry.at > this.#ports.now())) return false;
+    if (this.#lanes.has(lane) || this.#isResting(lane)) return false;
     if (this.#busy() >= MAX_LANES && !PATIENT_LANES.has(lane)) return false;
     this.#lanes.add(lane);
     void work()
@@ -317,9 +323,17 @@ class Runtime implements EngineRuntime {
     return [...this.#lanes].filter((lane) => !PATIENT_LANES.has(lane)).length;
   }
 
+  /** A clock that was set back must not make the pause longer than it was meant to be. */
+  #isResting(lane: string): boolean {
+    const retry = this.#retries.get(lane);
+    if (retry === undefined) return false;
+    const left = retry.at - this.#ports.now();
+    return left > 0 && left <= retry.delay;
+  }
+
   #backOff(lane: string, wanted: number | undefined): void {
     const before = this.#retries.get(lane);
-    if (before !== undefined && before.at > this.#ports.now()) return;
+    if (this.#isResting(lane)) return;
     const delay = wanted ?? Math.min(LAST_RETRY, before === undefined ? FIRST_RETRY : 2 * before.delay);
     this.#retries.set(lane, { at: this.#ports.now() + delay, delay });
   }

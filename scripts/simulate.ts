@@ -1,0 +1,106 @@
+import { parseArgs } from 'node:util';
+import { substitute, BROKEN, type Broken } from '../tests/simulation/broken/substitute.ts';
+import type { Outcome } from '../tests/simulation/run.ts';
+import type { Schedule } from '../tests/simulation/schedule.ts';
+
+/**
+ * `npm run simulate -- --seed N --schedules K`: K schedules, of the seeds N to N + K - 1. The first that breaks an
+ * invariant ends the run, with the shortest schedule found that breaks the same one. With `--break` the program is built
+ * wrongly on purpose; with `--figures` the last line is JSON for a program.
+ */
+const DEFAULTS = { schedules: 100, devices: 3, people: 3, conversations: 3, minutes: 10 } as const;
+const MOST = { schedules: 1_000_000, devices: 8, people: 8, conversations: 32, minutes: 600 } as const;
+
+const USAGE = `usage: npm run simulate -- --seed N --schedules K [--devices D] [--people P] [--conversations C] [--minutes M]
+                          [--break ${BROKEN.join('|')}] [--trace] [--figures]`;
+
+function number(name: string, text: string | undefined, least: number, most: number, otherwise?: number): number {
+  const value = text === undefined ? otherwise : /^\d{1,12}$/.test(text) ? Number(text) : undefined;
+  if (value === undefined || value < least || value > most) throw new RangeError(`--${name} takes a whole number from ${least} to ${most}`);
+  return value;
+}
+
+function readOptions() {
+  const text = { type: 'string' } as const;
+  const flag = { type: 'boolean', default: false } as const;
+  const { values } = parseArgs({
+    options: {
+      seed: text,
+      schedules: text,
+      devices: text,
+      people: text,
+      conversations: text,
+      minutes: text,
+      break: text,
+      trace: flag,
+      figures: flag,
+    },
+  });
+  const broken = BROKEN.find((name) => name === values.break);
+  if (values.break !== undefined && broken === undefined) throw new RangeError(`--break takes one of ${BROKEN.join(', ')}`);
+  return {
+    seed: number('seed', values.seed, 0, 1e12 - 1),
+    schedules: number('schedules', values.schedules, 1, MOST.schedules, DEFAULTS.schedules),
+    shape: {
+      people: number('people', values.people, 2, MOST.people, DEFAULTS.people),
+      devices: number('devices', values.devices, 1, MOST.devices, DEFAULTS.devices),
+      conversations: number('conversations', values.conversations, 1, MOST.conversations, DEFAULTS.conversations),
+      minutes: number('minutes', values.minutes, 1, MOST.minutes, DEFAULTS.minutes),
+    },
+    broken,
+    trace: values.trace,
+    figures: values.figures,
+  };
+}
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+/** The product is loaded only when it is decided which build of it. */
+async function load(broken: Broken | undefined) {
+  if (broken !== undefined) substitute(broken);
+  const { drawSchedule } = await import('../tests/simulation/schedule.ts');
+  const { play } = await import('../tests/simulation/run.ts');
+  const { shrink } = await import('../tests/simulation/shrink.ts');
+  return { drawSchedule, play, shrink };
+}
+
+function describe({ schedule, outcome }: { readonly schedule: Schedule; readonly outcome: Outcome }): string {
+  const happenings = schedule.happenings.map((happening) => `  ${JSON.stringify(happening)}`);
+  return [`shortest schedule (${happenings.length}):`, ...happenings, 'what happens:', ...outcome.lines].join('\n');
+}
+
+async function main(): Promise<void> {
+  const { seed, schedules, shape, broken, trace, figures } = readOptions();
+  const { drawSchedule, play, shrink } = await load(broken);
+  const total = { schedules: 0, events: 0, faults: 0, checks: 0, sealed: 0, texts: 0, hours: 0 };
+  const started = performance.now();
+  let failed: number | undefined;
+  for (let index = 0; index < schedules && failed === undefined; index += 1) {
+    const schedule = drawSchedule(String(seed + index), shape);
+    const outcome = await play(schedule);
+    total.schedules += 1;
+    for (const name of ['events', 'faults', 'checks', 'sealed', 'texts'] as const) total[name] += outcome.figures[name];
+    total.hours += outcome.figures.time / 3_600_000;
+    if (trace) say([`seed ${seed + index}, trace ${outcome.digest}`, ...outcome.lines].join('\n'));
+    if (outcome.violation === undefined) continue;
+    failed = seed + index;
+    say(`seed ${failed}: ${outcome.violation.message}`);
+    say(figures ? outcome.lines.join('\n') : describe(await shrink(schedule, outcome)));
+  }
+  const seconds = (performance.now() - started) / 1000;
+  const rate = (total.schedules / seconds).toFixed(2);
+  const { events, faults, checks, sealed } = total;
+  say(
+    `${total.schedules} schedules in ${seconds.toFixed(1)} s (${rate} a second): ${events} events, ${faults} faults, ${checks} checks, ${sealed} AEAD uses`,
+  );
+  if (figures) say(JSON.stringify({ ...total, seconds, failed: failed ?? null }));
+  if (failed !== undefined) process.exitCode = 1;
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof RangeError || (error instanceof TypeError && 'code' in error))) throw error;
+  process.stderr.write(`simulate: ${error.message}\n${USAGE}\n`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,56 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { inParallel, simulate, type Figures } from '../tests/simulation/processes.ts';
+
+// The simulation's part of `npm run soak`: 20,000 schedules that nobody has seen, in as many processes as there are
+// processors. Figures go to docs/soak.md, failures to standard output.
+
+const SCHEDULES = 20_000;
+/** Schedules per process: its start costs as much as two of them. */
+const BATCH = 100;
+const PAGE = fileURLToPath(new URL('../docs/soak.md', import.meta.url));
+
+const total = { schedules: 0, events: 0, faults: 0, checks: 0, sealed: 0, hours: 0 };
+const failed: number[] = [];
+const first = Number(process.env['CHORUS_SEED'] ?? Date.now() % 1_000_000_000);
+const wanted = Number(process.env['CHORUS_SCHEDULES'] ?? SCHEDULES);
+const started = Date.now();
+
+function count(figures: Figures): void {
+  for (const name of ['schedules', 'events', 'faults', 'checks', 'sealed', 'hours'] as const) total[name] += figures[name];
+}
+
+/** A batch ends at its first failure: what is behind it is played by another. */
+async function play(seed: number, schedules: number): Promise<void> {
+  const { figures, output } = await simulate(seed, schedules);
+  count(figures);
+  if (figures.failed !== null) {
+    failed.push(figures.failed);
+    console.log(output);
+    const done = figures.failed - seed + 1;
+    if (done < schedules) await play(seed + done, schedules - done);
+  } else console.log(`${total.schedules} schedules, ${failed.length} failed`);
+}
+
+const seeds = Array.from({ length: Math.ceil(wanted / BATCH) }, (_, index) => index * BATCH);
+await inParallel(seeds, (from) => play(first + from, Math.min(BATCH, wanted - from)));
+writeFileSync(PAGE, withFigures(readFileSync(PAGE, 'utf8')));
+if (failed.length > 0) process.exitCode = 1;
+
+function withFigures(page: string): string {
+  const whole = (value: number): string => Math.round(value).toLocaleString('en');
+  const rows = [
+    ['Schedules', whole(total.schedules)],
+    ['Seeds', `${first} to ${first + wanted - 1}`],
+    ['Faults injected', whole(total.faults)],
+    ['Events', whole(total.events)],
+    ['Invariants checked', whole(total.checks)],
+    ['AEAD uses in the ledger', whole(total.sealed)],
+    ['Virtual time, days', whole(total.hours / 24)],
+    ['Real time, minutes', `${whole((Date.now() - started) / 60_000)} on ${availableParallelism()} processors`],
+    ['Failed', failed.length === 0 ? 'none' : failed.join(', ')],
+  ];
+  const table = ['| | |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join('\n');
+  return page.replace(/(<!-- figures -->\n)[^]*?(\n<!-- end -->)/, `$1\n${table}\n$2`);
+}

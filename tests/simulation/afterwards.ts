@@ -1,0 +1,113 @@
+import { toHex } from '../../src/bytes/index.ts';
+import { pendingItems } from '../../src/engine/sending.ts';
+import { decodeGroupRecords, decodeMessage, groupPrefix, messageRecordKey } from '../../src/engine/records.ts';
+import type { EngineState } from '../../src/engine/state.ts';
+import { MAX_PAST_EPOCHS } from '../../src/mls/index.ts';
+import type { Device } from './device.ts';
+import { living } from './happen.ts';
+import type { World } from './world.ts';
+
+/** What must hold when everything has come to rest. */
+export async function checkAfterwards(world: World): Promise<void> {
+  for (const device of world.people.flatMap(living)) {
+    if (!device.cloned && !world.judge.lying) await checkReceived(world, device);
+    if (isAtRest(world, device) && !world.judge.lying) checkSecrets(world, device);
+    world.judge.secrets.checkPunctures(device);
+  }
+  checkWritten(world);
+}
+
+/** Who exists twice, or has a sibling that does, may have something on its way for ever. */
+function isAtRest(world: World, device: Device): boolean {
+  return !world.ownerOf(device).devices.some(({ cloned }) => cloned);
+}
+
+/** Every accepted message is at every member that was in its epoch, exactly once, in the log's order. */
+async function checkReceived(world: World, device: Device): Promise<void> {
+  const claim = 'every accepted message is at every member that was in its epoch exactly once';
+  const { conversations, account, device: known } = device.state;
+  if (account === undefined || known === undefined) return;
+  // Whom the server has given it to: an account that was out of the group for a while has not got it.
+  const sequence = await device.server.sequenceOf({ accountId: account.accountId, deviceId: known.deviceId });
+  const given = new Set(sequence?.entries.map(({ groupId, position }) => `${toHex(groupId)}/${position}`));
+  for (const [id, { position: last }] of conversations) {
+    const stays = world.judge.membership.of(device, id);
+    for (const { submission, position } of world.server.log.get(id)?.values() ?? []) {
+      if (submission.kind !== 'application' || !given.has(`${id}/${position}`)) continue;
+      const wasThere = stays.some(({ from, to }) => position > from && position <= (to ?? last));
+      if (!wasThere) continue;
+      world.judge.checks += 1;
+      const written = world.judge.texts.byMessageId.get(toHex(submission.messageId));
+      const bytes = device.disk.records.get(messageRecordKey(id, position));
+      const shown = bytes && decodeMessage(bytes);
+      if (shown?.text === written?.text && (written !== undefined || world.judge.forgeries.has(toHex(submission.messageId)))) continue;
+      world.judge.violate(
+        claim,
+        `${device.name} has "${shown?.text ?? 'nothing'}" for "${written?.text}" at ${position} of ${id.slice(0, 6)}`,
+      );
+    }
+    const texts = linesOf(device, id);
+    if (new Set(texts).size < texts.length) world.judge.violate(claim, `${device.name} has a text twice in ${id.slice(0, 6)}`);
+  }
+}
+
+/** Every written message was sent, or is in the outbox, or was reported there. */
+function checkWritten(world: World): void {
+  const sent = new Set<string>();
+  for (const log of world.servers.flatMap((server) => [...server.log.values()]))
+    for (const { submission } of log.values()) sent.add(toHex(submission.messageId));
+  const waiting = new Set<string>();
+  for (const device of world.devices) {
+    for (const conversation of device.state.conversations.values()) {
+      for (const { messageId } of pendingItems(conversation)) waiting.add(toHex(messageId));
+    }
+  }
+  for (const { messageId, kept, text } of world.judge.texts.byText.values()) {
+    if (!kept) continue;
+    world.judge.checks += 1;
+    if (!sent.has(messageId) && !waiting.has(messageId)) {
+      world.judge.violate('every written message was sent or is in the outbox or was reported', `"${text}" is nowhere`);
+    }
+  }
+}
+
+/** The secrets that a device keeps at rest are bounded by what is live. */
+function checkSecrets(world: World, device: Device): void {
+  const { state } = device;
+  const { emulation } = state;
+  if (emulation === undefined) return;
+  world.judge.checks += 1;
+  const tooMuch = (what: string): void =>
+    world.judge.violate('the secrets kept are bounded by what is live', `${device.name} keeps ${what}`);
+  const named = namedEpochs(state);
+  const unnamed = [...emulation.epochs.keys()].filter((id) => !named.has(id));
+  if (unnamed.length > 0) tooMuch(`${unnamed.length} emulation epochs that nothing names`);
+  for (const [id, conversation] of state.conversations) {
+    if (conversation.state !== 'member') continue;
+    if (conversation.operations.length > 0) tooMuch(`operations in ${id.slice(0, 6)}`);
+    if (conversation.pastLeaves.length > MAX_PAST_EPOCHS) tooMuch(`past leaves in ${id.slice(0, 6)}`);
+    const records = new Map([...device.disk.records].filter(([key]) => key.startsWith(groupPrefix(id))));
+    const group = decodeGroupRecords(id, records);
+    if ((group?.pastEpochs.length ?? 0) > MAX_PAST_EPOCHS) tooMuch(`past epochs in ${id.slice(0, 6)}`);
+  }
+}
+
+/** Reading section 4: current epoch, live leaves, KeyPackages, what is on its way, past epochs. */
+function namedEpochs({ emulation, conversations, keyPackages, externalJoins }: EngineState): Set<string> {
+  const named = new Set([emulation?.currentEpochId ?? '']);
+  for (const { operation } of [...keyPackages.values(), ...(emulation?.pending?.keyPackages ?? [])]) named.add(toHex(operation.epochId));
+  for (const { operation } of externalJoins.values()) if (operation !== undefined) named.add(toHex(operation.epochId));
+  for (const { leaf, operations, updates, pastLeaves } of conversations.values()) {
+    if (leaf !== undefined) named.add(toHex(leaf.epochId));
+    for (const { epochId } of operations) named.add(toHex(epochId));
+    for (const { operation } of updates) named.add(toHex(operation.epochId));
+    for (const { guardKey } of pastLeaves) named.add(toHex(guardKey.epochId));
+  }
+  return named;
+}
+
+function linesOf(device: Device, id: string): string[] {
+  const prefix = `message/${id}/`;
+  const lines = [...device.disk.records].filter(([key]) => key.startsWith(prefix)).map(([, bytes]) => decodeMessage(bytes));
+  return lines.filter(({ kind }) => kind === 'text').map(({ text }) => text);
+}

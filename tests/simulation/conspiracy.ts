@@ -1,0 +1,68 @@
+import { equal, toHex } from '../../src/bytes/index.ts';
+import { createDeliveryClient } from '../../src/delivery/index.ts';
+import { encodeText } from '../../src/engine/content.ts';
+import { accountOf } from '../../src/engine/leaf-check.ts';
+import { GROUP_SUITE } from '../../src/engine/protocol.ts';
+import { decodeGroupRecords, groupPrefix } from '../../src/engine/records.ts';
+import { findLeaf, leafAt, protectApplication } from '../../src/mls/index.ts';
+import { SERVER, type Device } from './device.ts';
+import type { Person, World } from './world.ts';
+
+/**
+ * A removed device of somebody gives what it has on its disk to a member of a conversation, who has the group's
+ * secrets, and the two write a text in that person's name. Nobody may show it: no device of the world has written it.
+ * Before the person's leaf has a new key, nobody could tell; so the two wait for that.
+ */
+export async function conspire(world: World, member: Person, where: number): Promise<void> {
+  const accomplice = member.devices.find(({ isAtWork, process }) => isAtWork && process !== undefined);
+  const victims = world.people.filter((person) => person !== member);
+  const removed = victims.flatMap(({ devices }) => devices).find((device) => device.isUnlinked && device.state.account !== undefined);
+  if (accomplice === undefined || removed === undefined) return;
+  const ids = [...accomplice.state.conversations].filter(([, { state }]) => state === 'member').map(([id]) => id);
+  const id = ids.sort()[where % ids.length];
+  if (id === undefined) return;
+  const group = decodeGroupRecords(id, recordsUnder(accomplice, groupPrefix(id)));
+  const { account } = removed.state;
+  if (group === undefined || account === undefined) return;
+  const ownLeaf = findLeaf(group, (leaf) => equal(accountOf(leaf), account.accountId));
+  if (ownLeaf === undefined) return;
+  const { publicKey } = GROUP_SUITE.signatureKeyPair(account.signer.reveal());
+  if (equal(leafAt(group, ownLeaf).signaturePublicKey, publicKey)) return;
+  world.trace.say(world.scheduler, `${accomplice.name} and the removed ${removed.name} forge a text in ${id.slice(0, 6)}`);
+  await accomplice.ask(async ({ mortal }) => {
+    const { value } = await protectApplication(GROUP_SUITE, { ...group, ownLeaf }, encodeText(`forged with ${removed.name}`), {
+      signer: account.signer,
+      authenticatedData: new Uint8Array(),
+      padding: 0,
+      guard: () => mortal.bytes(4),
+    });
+    await submit(world, accomplice, id, Number(group.context.epoch), value.message);
+  });
+}
+
+/** By the member's account, as the server takes nothing from the removed device. */
+async function submit(world: World, device: Device, id: string, epoch: number, message: Uint8Array): Promise<void> {
+  const { process, state } = device;
+  if (process === undefined || state.device === undefined) return;
+  const { mortal } = process;
+  const fetch = world.network.fetchOf(mortal, device, () => new AbortController().signal);
+  const delivery = createDeliveryClient({ baseUrl: SERVER, now: () => Math.floor(world.scheduler.now), fetch });
+  const proof = { deviceId: state.device.deviceId, deviceKeySeed: state.device.deviceKeySeed.reveal() };
+  const generation = { ratchetType: 'application' as const, generationId: mortal.bytes(32) };
+  const submission = {
+    groupId: new Uint8Array(Buffer.from(id, 'hex')),
+    messageId: mortal.bytes(16),
+    kind: 'application' as const,
+    epoch,
+    message,
+    generation,
+    fence: undefined,
+    commit: undefined,
+  };
+  world.judge.forgeries.add(toHex(submission.messageId));
+  await delivery.send('submit', submission, proof, new AbortController().signal);
+}
+
+function recordsUnder(device: Device, prefix: string): Map<string, Uint8Array> {
+  return new Map([...device.disk.records].filter(([key]) => key.startsWith(prefix)));
+}

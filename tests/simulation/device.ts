@@ -1,0 +1,268 @@
+import { createDeliveryClient, followEvents, fromJson, sequenceEntryFrame, stockFrame } from '../../src/delivery/index.ts';
+import { decodeRecord } from '../../src/engine/record-codec.ts';
+import { decodeState } from '../../src/engine/records.ts';
+import { createRuntime, type EngineRuntime } from '../../src/engine/runtime.ts';
+import type { EngineState } from '../../src/engine/state.ts';
+import { Dice } from './dice.ts';
+import { Disk, type Stored } from './disk.ts';
+import { Lock } from './lock.ts';
+import { Mortal } from './mortal.ts';
+import type { Fate, Line, Network } from './network.ts';
+import type { Liar } from './liar.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { SimServer } from './sim-server.ts';
+
+export const SERVER = 'https://chorus.test';
+/** Between two tries of the leading tab to connect, ms. */
+const RECONNECT = 2_000;
+
+/** The process died before it had answered. */
+export class Died extends Error {}
+
+/** One worker of a browser: a runtime over the profile's disk. */
+export interface Process {
+  readonly mortal: Mortal;
+  readonly runtime: EngineRuntime;
+}
+
+export interface DeviceParts {
+  readonly scheduler: Scheduler;
+  readonly network: Network;
+  readonly server: SimServer;
+  /** Called at the complete event of every transaction. */
+  readonly stored: (device: Device, what: Stored) => void;
+  /** Called when its worker starts. */
+  readonly started: (device: Device) => void;
+  /** Called when a step begins. */
+  readonly stepBegins: (device: Device, process: Mortal) => void;
+  /** Sees every request that leaves. */
+  readonly sent: (device: Device, path: string, body: Uint8Array) => void;
+}
+
+/** A browser profile: its disk outlives the workers that run on it. */
+export class Device implements Line {
+  readonly name: string;
+  readonly disk: Disk;
+  /** By how much its clock is wrong, ms. */
+  clockAhead = 0;
+  /** Copies of its profile run as well. */
+  cloned = false;
+  /** As its siblings know it: that of the device that it is a copy of. */
+  readonly knownAs: string;
+  /** What becomes of its next requests, with how many go well before. */
+  #fates: { skip: number; readonly fate: Fate; readonly fits: ((path: string, body: string) => boolean) | undefined }[] = [];
+  #online = true;
+  #cut = new AbortController();
+  readonly #parts: DeviceParts;
+  readonly #dice: Dice;
+  readonly #lock: Lock;
+  readonly #processes: Process[] = [];
+  readonly #mourners = new Map<Mortal, Set<() => void>>();
+  #starts = 0;
+  #decoded: { readonly version: number; readonly state: EngineState } | undefined;
+  server: SimServer;
+  /** The server lies to this device. */
+  liar: Liar | undefined;
+
+  constructor(
+    name: string,
+    seed: string,
+    parts: DeviceParts,
+    copied?: { readonly knownAs: string; readonly records: ReadonlyMap<string, Uint8Array> },
+  ) {
+    this.name = name;
+    this.knownAs = copied?.knownAs ?? name;
+    this.cloned = copied !== undefined;
+    this.#parts = parts;
+    this.server = parts.server;
+    this.#dice = new Dice(`${seed}/${name}`);
+    this.disk = new Disk(copied?.records);
+    this.#lock = new Lock(parts.scheduler);
+  }
+
+  get online(): boolean {
+    return this.#online;
+  }
+
+  /** The worker that has been there longest. */
+  get process(): Process | undefined {
+    return this.#processes[0];
+  }
+
+  /** What is on the disk, as the engine would read it; the MLS states of conversations are left out. */
+  get state(): EngineState {
+    const { version } = this.disk;
+    if (this.#decoded?.version !== version) this.#decoded = { version, state: decodeState(this.disk.records) };
+    return this.#decoded.state;
+  }
+
+  /** It belongs to an account, as far as it knows. */
+  get isAtWork(): boolean {
+    const { records } = this.disk;
+    return records.has('account') && !this.isUnlinked;
+  }
+
+  get isUnlinked(): boolean {
+    const bytes = this.disk.records.get('unlinked');
+    return bytes !== undefined && decodeRecord<boolean>(bytes);
+  }
+
+  /** After `skip` requests that go well, of those that fit. */
+  befall(skip: number, fate: Fate, fits?: (path: string, body: string) => boolean): void {
+    this.#fates.push({ skip, fate, fits });
+  }
+
+  /** From now on requests go well. */
+  spare(): void {
+    this.#fates = [];
+  }
+
+  nextFate(path: string, body: Uint8Array | undefined): Fate | undefined {
+    const fitting = this.#fates.filter(({ fits }) => fits === undefined || fits(path, Buffer.from(body ?? []).toString('latin1')));
+    const due = fitting.find(({ skip }) => skip === 0);
+    this.#fates = this.#fates.filter((other) => other !== due);
+    for (const other of fitting) other.skip = Math.max(0, other.skip - 1);
+    return due?.fate;
+  }
+
+  async tamper(url: URL, body: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.liar === undefined || url.pathname !== '/v1/sequence') return body;
+    const [after, limit] = ['after', 'limit'].map((name) => Number(url.searchParams.get(name)));
+    return new Uint8Array(Buffer.from(await this.liar.page(after!, limit!, Buffer.from(body).toString())));
+  }
+
+  tamperStream(chunk: Uint8Array): Uint8Array {
+    if (this.liar === undefined) return chunk;
+    const cursor = this.disk.records.get('cursor');
+    const { sequence } = cursor === undefined ? { sequence: 0 } : decodeRecord<EngineState['cursor']>(cursor);
+    return new Uint8Array(Buffer.from(this.liar.stream(Buffer.from(chunk).toString(), sequence)));
+  }
+
+  sent(path: string, body: Uint8Array): void {
+    this.#parts.sent(this, path, body);
+  }
+
+  goOffline(): void {
+    this.#online = false;
+    this.cutConnections();
+  }
+
+  goOnline(): void {
+    if (this.#online) return;
+    this.#online = true;
+    this.ask(({ runtime }) => runtime.synchronise()).catch(() => undefined);
+  }
+
+  /** Cuts what is connected; it may connect anew at once. */
+  cutConnections(): void {
+    const cut = this.#cut;
+    this.#cut = new AbortController();
+    const { process } = this;
+    if (process !== undefined) this.#parts.scheduler.at(0, process.mortal, () => cut.abort());
+  }
+
+  /** Starts the worker unless there is one. */
+  start(): void {
+    if (this.#processes.length > 0) return;
+    const process = this.#launch();
+    this.#parts.started(this);
+    this.#parts.scheduler.at(0, process.mortal, () => {
+      void this.#follow(process);
+    });
+  }
+
+  /** A second worker over the same store, as when a new version takes over. */
+  startSecond(): Process {
+    return this.#launch();
+  }
+
+  stop(): void {
+    for (const { mortal } of [...this.#processes]) mortal.die();
+  }
+
+  /** What `work` gives in a worker of this device, the oldest if none is named. @throws Died */
+  ask<Result>(work: (process: Process) => Promise<Result>, process = this.process): Promise<Result> {
+    if (process === undefined) return Promise.reject(new Died());
+    const { mortal } = process;
+    return new Promise((resolve, reject) => {
+      const died = (): void => reject(new Died());
+      const mourners = this.#mourners.get(mortal) ?? new Set();
+      this.#mourners.set(mortal, mourners.add(died));
+      const over = (): void => void mourners.delete(died);
+      this.#parts.scheduler.at(0, mortal, () => {
+        work(process).finally(over).then(resolve, reject);
+      });
+    });
+  }
+
+  #launch(): Process {
+    const { scheduler, network } = this.#parts;
+    const name = `${this.name} ${(this.#starts += 1)}`;
+    const mortal: Mortal = new Mortal(name, this.#dice, () => {
+      const index = this.#processes.findIndex((process) => process.mortal === mortal);
+      if (index >= 0) this.#processes.splice(index, 1);
+      this.#lock.died(mortal);
+      if (this.#processes.length === 0) this.disk.recover();
+      for (const died of this.#mourners.get(mortal) ?? []) died();
+      this.#mourners.delete(mortal);
+    });
+    const now = (): number => Math.floor(scheduler.now) + this.clockAhead;
+    const delivery = createDeliveryClient({ baseUrl: SERVER, now, fetch: network.fetchOf(mortal, this, () => this.#cut.signal) });
+    const runtime = createRuntime({
+      store: this.disk.port(
+        mortal,
+        (what) => this.#parts.stored(this, what),
+        (ms, run) => scheduler.at(ms, mortal, run),
+      ),
+      delivery,
+      prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
+      readEntry: (data) => fromJson(sequenceEntryFrame, data),
+      readStock: (data) => fromJson(stockFrame, data)?.stock,
+      random: (length) => mortal.bytes(length),
+      now: () => delivery.now(),
+      exclusive: (task) =>
+        this.#lock.exclusive(mortal, () => {
+          this.#parts.stepBegins(this, mortal);
+          return task();
+        }),
+      changed: () => undefined,
+      notify: () => undefined,
+      requestSync: () => undefined,
+      sleep: (ms, signal) => sleep(scheduler, mortal, ms, signal),
+    });
+    const process = { mortal, runtime };
+    this.#processes.push(process);
+    return process;
+  }
+
+  /** The leading tab's part (src/bridge/leader.ts): one event stream, each event handed on in order. */
+  async #follow({ mortal, runtime }: Process): Promise<void> {
+    const fetch = this.#parts.network.fetchOf(mortal, this, () => this.#cut.signal);
+    await runtime.wake().catch(() => undefined);
+    while (mortal.alive) {
+      if (this.#online) await this.#followOnce(runtime, fetch).catch(() => undefined); // an event that was not taken comes again
+      await sleep(this.#parts.scheduler, mortal, RECONNECT, new AbortController().signal);
+    }
+  }
+
+  async #followOnce(runtime: EngineRuntime, fetch: ReturnType<Network['fetchOf']>): Promise<void> {
+    const prepared = await runtime.streamRequest();
+    if (prepared === undefined) return;
+    const end = await followEvents(prepared, fetch, this.#cut.signal, async (event) => {
+      if (event.event === 'open') await runtime.streamEvent({ event: 'opened' });
+      else await runtime.streamEvent({ data: '', ...event });
+    });
+    await runtime.streamEvent({ event: 'closed' });
+    if (end === 'refused') await runtime.wake();
+  }
+}
+
+function sleep(scheduler: Scheduler, mortal: Mortal, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = scheduler.at(ms, mortal, resolve);
+    signal.addEventListener('abort', () => {
+      cancel();
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,211 @@
+import type { Device } from './device.ts';
+import * as errands from './errands.ts';
+import type { Fate } from './network.ts';
+import { conspire } from './conspiracy.ts';
+import { Dice } from './dice.ts';
+import { Liar } from './liar.ts';
+import type { Happening, LastWords, Lie, Shape } from './schedule.ts';
+import type { Person, World } from './world.ts';
+
+const DAY = 24 * 60 * 60 * 1000;
+/** The newest conversations are crowded enough. */
+const MOST_LINKED = 8;
+
+/** A request by what it looks like on the wire. */
+const LAST_WORDS: Readonly<Record<LastWords, (path: string, body: string) => boolean>> = {
+  creation: (_path, body) => body.includes('"kind":"creation"'),
+  'external-commit': (path, body) => path === '/v1/recovery' || (path.endsWith('/messages') && body.includes(PUBLIC_MESSAGE)),
+  'key-binding': (path) => path === '/v1/account/key',
+  commit: (_path, body) => body.includes('"kind":"commit"') && !body.includes('"fence":null'),
+  'emulation-commit': (_path, body) => body.includes('"kind":"commit"') && body.includes('"fence":null'),
+};
+/** How a PublicMessage of MLS 1.0 begins, in base64url. */
+const PUBLIC_MESSAGE = '"message":"AAEAA';
+
+/** Carries one happening of a schedule out; what takes time goes on by itself. */
+export async function happen(world: World, shape: Shape, happening: Happening): Promise<void> {
+  switch (happening.do) {
+    case 'update':
+      return sleep(world, happening.days);
+    case 'crash-server':
+      world.server.actor?.dieAfter(happening.points);
+      world.trace.say(world.scheduler, 'the server is about to crash');
+      world.scheduler.at(happening.down, world.fate, () => world.server.start());
+      return;
+    case 'recover': {
+      const person = pick(world.people, happening.who);
+      return busy(world, person, () => errands.recover(world, person!));
+    }
+    default:
+  }
+  const device = pick(
+    world.devices.filter(({ isAtWork }) => isAtWork),
+    happening.who,
+  );
+  if (device === undefined) return;
+  const person = world.ownerOf(device);
+  switch (happening.do) {
+    case 'send':
+      return go(world, errands.write(world, device, happening.where));
+    case 'create':
+      if (conversationsOf(world) < shape.conversations) return go(world, errands.create(world, device, happening.whom));
+      return;
+    case 'add':
+      return go(world, errands.add(world, device, happening.where, happening.whom));
+    case 'remove':
+      return go(world, errands.remove(world, device, happening.where, happening.whom));
+    case 'renew':
+      return go(world, errands.renew(world, device));
+    case 'link':
+      if (device.online && living(person).length < shape.devices && person.devices.length < MOST_LINKED)
+        return busy(world, person, () => errands.link(world, device));
+      return;
+    case 'remove-device':
+      if (living(person).length > 1) return busy(world, person, () => errands.removeDevice(world, device, happening.which));
+      return;
+    case 'phrase':
+      return busy(world, person, () => errands.makePhrase(world, device));
+    case 'offline':
+      world.trace.say(world.scheduler, `${device.name} goes offline`);
+      return device.goOffline();
+    case 'online':
+      world.trace.say(world.scheduler, `${device.name} comes back`);
+      return device.goOnline();
+    case 'cut-connections':
+      world.trace.say(world.scheduler, `connections of ${device.name} are cut`);
+      return device.cutConnections();
+    case 'crash':
+      world.trace.say(world.scheduler, `${device.name} is about to crash`);
+      device.process?.mortal.dieAfter(happening.points);
+      world.scheduler.at(happening.down, world.fate, () => device.start());
+      return;
+    case 'die-after-accepted':
+      world.trace.say(world.scheduler, `${device.name} will die after its next ${happening.what}`);
+      return device.befall(0, { fault: 'die' }, LAST_WORDS[happening.what]);
+    case 'clock':
+      world.trace.say(world.scheduler, `the clock of ${device.name} jumps by ${happening.ms} ms`);
+      device.clockAhead += happening.ms;
+      return;
+    case 'full-disk':
+      world.trace.say(world.scheduler, `the disk of ${device.name} is full`);
+      device.disk.full = true;
+      world.scheduler.at(happening.ms, world.fate, () => (device.disk.full = false));
+      return;
+    case 'two-tabs':
+      return twoTabs(world, device, happening.where, happening.ms);
+    case 'clone':
+      return clone(world, device, happening.wait);
+    case 'conspire':
+      return go(world, conspire(world, person, happening.where));
+    case 'lie-fork':
+      return fork(world, person);
+    case 'lie-replay':
+    case 'lie-withhold':
+    case 'lie-reorder':
+    case 'lie-corrupt':
+      return go(world, lie(world, device, happening.do, happening.ms));
+    case 'drop':
+    case 'duplicate':
+    case 'cut-after-request':
+    case 'cut-before-answer':
+      return befall(world, device, happening.skip, { fault: happening.do });
+    case 'delay':
+    case 'reorder':
+      return befall(world, device, happening.skip, { fault: happening.do, ms: happening.ms });
+  }
+}
+
+export function living({ devices }: Person): Device[] {
+  return devices.filter(({ isUnlinked }) => !isUnlinked);
+}
+
+function conversationsOf(world: World): number {
+  return new Set(world.devices.flatMap(({ disk }) => [...disk.records.keys()].filter((key) => key.startsWith('conversation/')))).size;
+}
+
+function befall(world: World, device: Device, skip: number, fate: Fate): void {
+  world.trace.say(world.scheduler, `${fate.fault} for ${device.name}, after ${skip} requests`);
+  device.befall(skip, fate);
+}
+
+/** Everybody is away: no worker runs, and nothing is heard. */
+async function sleep(world: World, days: number): Promise<void> {
+  world.trace.say(world.scheduler, `everybody sleeps for ${days} days`);
+  for (const device of world.devices) device.stop();
+  world.scheduler.skip(days * DAY);
+  await world.server.sweep();
+  for (const device of world.devices) device.start();
+}
+
+/** Two workers over one store, both with something to do. */
+function twoTabs(world: World, device: Device, where: number, ms: number): void {
+  world.trace.say(world.scheduler, `${device.name} has a second worker`);
+  const second = device.startSecond();
+  go(world, errands.write(world, device, where, second));
+  go(world, errands.write(world, device, where));
+  world.scheduler.at(ms, world.fate, () => second.mortal.die());
+}
+
+/** From now on two devices think that they are this one. */
+function clone(world: World, device: Device, wait: number): void {
+  const person = world.ownerOf(device);
+  const copy = world.device(`${device.name} copy ${(world.copies += 1)}`, { knownAs: device.knownAs, records: device.disk.records });
+  world.trace.say(world.scheduler, `the profile of ${device.name} is copied`);
+  device.cloned = true;
+  go(
+    world,
+    copy.disk.fill().then(() => {
+      world.scheduler.at(wait, world.fate, () => {
+        world.trace.say(world.scheduler, `the copy of ${device.name} runs`);
+        person.devices.push(copy);
+        copy.start();
+      });
+    }),
+  );
+}
+
+/** From now on the server tells this person a story of its own. */
+function fork(world: World, person: Person): void {
+  world.trace.say(world.scheduler, `${person.username} is told another story`);
+  world.judge.lying = true;
+  const server = person.devices[0]!.server.fork(world.servers.length);
+  world.servers.push(server);
+  for (const device of person.devices) {
+    device.server = server;
+    device.cutConnections();
+  }
+}
+
+async function lie(world: World, device: Device, kind: Exclude<Lie, 'lie-fork'>, ms: number): Promise<void> {
+  world.trace.say(world.scheduler, `the server lies to ${device.name}: ${kind}`);
+  world.judge.lying = true;
+  if (device.liar === undefined) {
+    const liar = new Liar(device.server, device, new Dice(`${device.name}/${kind}/${world.scheduler.now}`));
+    await liar.begin();
+    device.liar = liar;
+  }
+  const { liar } = device;
+  liar.kind = kind;
+  world.scheduler.at(ms, world.fate, () => (liar.kind = undefined));
+}
+
+/** Linking, removing and recovering: one at a time per person. */
+function busy(world: World, person: Person | undefined, work: () => Promise<void>): void {
+  if (person === undefined || person.busy) return;
+  person.busy = true;
+  go(
+    world,
+    work().finally(() => (person.busy = false)),
+  );
+}
+
+/** An errand that fails has found something in the simulation itself: it must not be overlooked. */
+function go(world: World, errand: Promise<unknown>): void {
+  errand.catch((error: unknown) =>
+    world.judge.violate('every command is answered', error instanceof Error ? (error.stack ?? error.name) : 'failed'),
+  );
+}
+
+function pick<Value>(values: readonly Value[], index: number): Value | undefined {
+  return values[index % values.length];
+}

@@ -1,0 +1,100 @@
+import { fromJson, sequenceEntryFrame } from '../../src/delivery/index.ts';
+import { toJson } from '../../src/delivery/frames.ts';
+import type { SequenceEntry } from '../../src/engine/ports.ts';
+import type { Device } from './device.ts';
+import type { Dice } from './dice.ts';
+import type { Lie } from './schedule.ts';
+import type { SimServer } from './sim-server.ts';
+
+type Kind = Exclude<Lie, 'lie-fork'>;
+
+/**
+ * What a lying server tells one device: a sequence of its own, without gaps in its numbers, that was the
+ * truth up to a moment. Every entry in it was once made by a member; what is changed is the server's part.
+ */
+export class Liar {
+  readonly #server: SimServer;
+  readonly #device: Device;
+  readonly #dice: Dice;
+  #caller: Parameters<SimServer['sequenceOf']>[0] | undefined;
+  readonly #told: SequenceEntry[] = [];
+  /** Last true sequence number that was looked at. */
+  #seen = 0;
+  /** An entry that is told later than its successor. */
+  #held: SequenceEntry | undefined;
+  kind: Kind | undefined;
+  told = 0;
+
+  constructor(server: SimServer, device: Device, dice: Dice) {
+    this.#server = server;
+    this.#device = device;
+    this.#dice = dice;
+  }
+
+  /** Answer to `GET /v1/sequence`. */
+  async page(after: number, limit: number, truth: string): Promise<string> {
+    const { stock } = JSON.parse(truth) as { stock: number };
+    await this.#lookAround();
+    const entries = this.#told.slice(after, after + limit);
+    return toJson({ entries, last: this.#told.length, stock });
+  }
+
+  /** One piece of the event stream, with the entries that this device is told in the place of the true ones. */
+  stream(piece: string, after: number): string {
+    const blocks = piece.split('\n\n').filter((block) => block !== '');
+    const others = blocks.filter((block) => !block.includes('event: entry'));
+    for (const block of blocks) {
+      const data = /^data: (.*)$/m.exec(block)?.[1];
+      const entry = block.includes('event: entry') && data !== undefined ? fromJson(sequenceEntryFrame, data) : undefined;
+      if (entry !== undefined && entry.sequence === this.#seen + 1) this.#tell(entry);
+    }
+    const news = this.#told.slice(after).map((entry) => `id: ${entry.sequence}\nevent: entry\ndata: ${toJson(entry)}`);
+    return [...news, ...others].map((block) => `${block}\n\n`).join('');
+  }
+
+  async #lookAround(): Promise<void> {
+    if (this.#caller === undefined) {
+      const { account, device } = this.#device.state;
+      if (account === undefined || device === undefined) return;
+      this.#caller = { accountId: account.accountId, deviceId: device.deviceId };
+    }
+    const page = await this.#server.sequenceOf(this.#caller, this.#seen);
+    for (const entry of page?.entries ?? []) if (entry.sequence === this.#seen + 1) this.#tell(entry);
+  }
+
+  /** Takes the next true entry and decides what becomes of it. */
+  #tell(entry: SequenceEntry): void {
+    this.#seen = entry.sequence;
+    const lies = this.kind !== undefined && this.#dice.chance(40);
+    if (lies) this.told += 1;
+    if (!lies) return this.#append(entry);
+    switch (this.kind!) {
+      case 'lie-withhold':
+        return;
+      case 'lie-replay':
+        this.#append(entry);
+        return this.#append(this.#dice.pick(this.#told));
+      case 'lie-reorder':
+        if (this.#held === undefined) this.#held = entry;
+        else this.#append(entry);
+        return;
+      case 'lie-corrupt': {
+        const message = entry.message.slice();
+        message[this.#dice.roll(message.length)]! ^= 1 + this.#dice.roll(255);
+        return this.#append({ ...entry, message });
+      }
+    }
+  }
+
+  #append(entry: SequenceEntry): void {
+    for (const next of [entry, this.#held]) {
+      if (next !== undefined) this.#told.push({ ...next, sequence: this.#told.length + 1 });
+    }
+    this.#held = undefined;
+  }
+
+  /** Up to where the device has been told the truth, before the first lie. */
+  async begin(): Promise<void> {
+    await this.#lookAround();
+  }
+}

@@ -1,0 +1,42 @@
+import { decodeRecord } from '../../src/engine/record-codec.ts';
+import type { Conversation } from '../../src/engine/state.ts';
+import type { StoreChanges } from '../../src/engine/ports.ts';
+import type { Device } from './device.ts';
+
+/** Positions of a log beyond `from`, up to `to`, at which a device was in the group. */
+interface Stay {
+  readonly from: number;
+  to: number | undefined;
+}
+
+/** When each device was in which conversation, by what it stored. */
+export class Membership {
+  readonly #stays = new Map<string, Stay[]>();
+
+  /** @param lost Called for a device that cannot follow a conversation any more */
+  stored(device: Device, { puts }: StoreChanges, lost: (conversationId: string) => void): void {
+    for (const [key, bytes] of puts) {
+      if (!key.startsWith('conversation/')) continue;
+      const id = key.slice('conversation/'.length);
+      const { state, position } = decodeRecord<Conversation>(bytes);
+      if (state === 'out-of-step') lost(id);
+      const stays = this.of(device, id);
+      const open = stays.find(({ to }) => to === undefined);
+      if (state === 'member' && open === undefined) stays.push({ from: Math.min(position, ...linesIn(puts, id)), to: undefined });
+      if (state !== 'member' && open !== undefined) open.to = position;
+    }
+  }
+
+  of(device: Device, conversationId: string): Stay[] {
+    const key = `${device.name}/${conversationId}`;
+    const stays = this.#stays.get(key) ?? [];
+    this.#stays.set(key, stays);
+    return stays;
+  }
+}
+
+/** Positions of lines that were stored in the same moment: the first is the one by which the device came in. */
+function linesIn(puts: StoreChanges['puts'], id: string): number[] {
+  const prefix = `message/${id}/`;
+  return [...puts.keys()].filter((key) => key.startsWith(prefix)).map((key) => Number(key.slice(prefix.length)));
+}

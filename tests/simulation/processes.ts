@@ -1,0 +1,56 @@
+import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+/** Simulations in processes of their own: virtual time needs the globals of a whole process, and a build is broken for one. */
+
+const SCRIPT = fileURLToPath(new URL('../../scripts/simulate.ts', import.meta.url));
+
+/** The last line of `npm run simulate -- --figures`. */
+export interface Figures {
+  readonly schedules: number;
+  readonly events: number;
+  readonly faults: number;
+  readonly checks: number;
+  readonly sealed: number;
+  readonly texts: number;
+  /** Virtual. */
+  readonly hours: number;
+  /** Real. */
+  readonly seconds: number;
+  readonly failed: number | null;
+}
+
+export interface Ran {
+  readonly figures: Figures;
+  /** Everything that was said. */
+  readonly output: string;
+}
+
+/** @throws Error when the process ends without figures */
+export function simulate(seed: number, schedules: number, ...more: readonly string[]): Promise<Ran> {
+  const given = ['--import', 'tsx', SCRIPT, '--seed', `${seed}`, '--schedules', `${schedules}`, '--figures', ...more];
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, given, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (part: Buffer) => (output += part.toString()));
+    child.on('error', reject);
+    child.on('exit', () => {
+      const last = output
+        .trimEnd()
+        .split('\n')
+        .findLast((line) => line.startsWith('{"schedules"'));
+      if (last === undefined) reject(new Error(output));
+      else resolve({ figures: JSON.parse(last) as Figures, output });
+    });
+  });
+}
+
+/** Runs `task` on each value, as many at once as the machine has processors. */
+export async function inParallel<Value>(values: readonly Value[], task: (value: Value) => Promise<void>): Promise<void> {
+  const waiting = [...values];
+  const worker = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await task(next);
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+}

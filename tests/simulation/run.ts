@@ -1,0 +1,73 @@
+import { checkAfterwards } from './afterwards.ts';
+import * as errands from './errands.ts';
+import { happen } from './happen.ts';
+import { Violation } from './judge.ts';
+import { comeToRest } from './quiet.ts';
+import { isFault, type Schedule } from './schedule.ts';
+import { World } from './world.ts';
+
+export interface Outcome {
+  readonly violation: Violation | undefined;
+  /** Of everything that happened. */
+  readonly digest: string;
+  readonly lines: readonly string[];
+  readonly figures: {
+    readonly events: number;
+    readonly faults: number;
+    readonly checks: number;
+    readonly sealed: number;
+    readonly texts: number;
+    /** Virtual ms. */
+    readonly time: number;
+  };
+}
+
+const USERNAMES = ['anna', 'ben', 'cara', 'dora', 'emil', 'fred', 'gina', 'hans'];
+
+/** Plays one schedule to its end. The same schedule has the same outcome on every machine. */
+export async function play(schedule: Schedule): Promise<Outcome> {
+  const world = new World(
+    schedule.seed,
+    schedule.happenings.some((happening) => happening.do === 'lie-fork'),
+  );
+  let violation: Violation | undefined;
+  try {
+    await world.run(() => live(world, schedule));
+  } catch (error) {
+    if (!(error instanceof Violation)) throw error;
+    violation = error;
+  } finally {
+    await world.close();
+  }
+  const { scheduler, trace, judge } = world;
+  return {
+    violation,
+    digest: trace.digest,
+    lines: trace.lines,
+    figures: {
+      events: scheduler.count,
+      faults: schedule.happenings.filter(isFault).length,
+      checks: judge.checks,
+      sealed: judge.ledger.count,
+      texts: judge.texts.byText.size,
+      time: scheduler.now - world.begun,
+    },
+  };
+}
+
+async function live(world: World, schedule: Schedule): Promise<void> {
+  for (const username of USERNAMES.slice(0, schedule.people)) await errands.signUp(world, username);
+  const [anna] = world.people;
+  const first = anna!.devices[0]!;
+  await world.pause(2_000);
+  await errands.create(world, first, 2 ** schedule.people - 1);
+  for (const { devices } of world.people.slice(0, 2)) if (schedule.devices > 1) await errands.link(world, devices[0]!);
+  for (const happening of schedule.happenings) {
+    await world.pause(happening.after);
+    await happen(world, schedule, happening);
+  }
+  await comeToRest(world);
+  await world.pause(1_000);
+  await checkAfterwards(world);
+  world.judge.throwIfViolated();
+}

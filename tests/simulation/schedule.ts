@@ -1,0 +1,205 @@
+import { Dice } from './dice.ts';
+
+/** Whom or what an action means: a number that is taken modulo what there is at the time. */
+type Pick = number;
+
+/** One thing that happens. Each names all that it needs, so that any of them can be left out. */
+export type Happening = {
+  /** ms after the one before. */
+  readonly after: number;
+} & (
+  | { readonly do: 'send'; readonly who: Pick; readonly where: Pick }
+  | { readonly do: 'create'; readonly who: Pick; readonly whom: Pick }
+  | { readonly do: 'add'; readonly who: Pick; readonly where: Pick; readonly whom: Pick }
+  | { readonly do: 'remove'; readonly who: Pick; readonly where: Pick; readonly whom: Pick }
+  | { readonly do: 'link'; readonly who: Pick }
+  | { readonly do: 'remove-device'; readonly who: Pick; readonly which: Pick }
+  | { readonly do: 'phrase'; readonly who: Pick }
+  | { readonly do: 'recover'; readonly who: Pick }
+  | { readonly do: 'renew'; readonly who: Pick }
+  | { readonly do: 'offline'; readonly who: Pick }
+  | { readonly do: 'online'; readonly who: Pick }
+  /** Everybody sleeps for days; afterwards leaves are renewed by Updates. */
+  | { readonly do: 'update'; readonly days: number }
+  | { readonly do: 'drop' | 'duplicate' | 'cut-after-request' | 'cut-before-answer'; readonly who: Pick; readonly skip: number }
+  | { readonly do: 'delay' | 'reorder'; readonly who: Pick; readonly skip: number; readonly ms: number }
+  | { readonly do: 'cut-connections'; readonly who: Pick }
+  /** The worker dies at its wait number `points`; it is started again after `down` ms. */
+  | { readonly do: 'crash'; readonly who: Pick; readonly points: number; readonly down: number }
+  | { readonly do: 'crash-server'; readonly points: number; readonly down: number }
+  /** The worker dies for good right after the server has taken its next such request. */
+  | { readonly do: 'die-after-accepted'; readonly who: Pick; readonly what: LastWords }
+  | { readonly do: 'clock'; readonly who: Pick; readonly ms: number }
+  | { readonly do: 'full-disk'; readonly who: Pick; readonly ms: number }
+  /** A second worker over the same store, as when a new version takes over; both are used at once. */
+  | { readonly do: 'two-tabs'; readonly who: Pick; readonly where: Pick; readonly ms: number }
+  /** The profile is copied now, and the copy runs from `wait` ms later on. */
+  | { readonly do: 'clone'; readonly who: Pick; readonly wait: number }
+  /** A removed device gives what it knows to a member, who speaks in its person's name. */
+  | { readonly do: 'conspire'; readonly who: Pick; readonly where: Pick }
+  | { readonly do: Lie; readonly who: Pick; readonly ms: number }
+);
+
+/** What the server may do to one device for a while. */
+export type Lie = 'lie-replay' | 'lie-withhold' | 'lie-reorder' | 'lie-corrupt' | 'lie-fork';
+export type LastWords = 'creation' | 'external-commit' | 'key-binding' | 'commit' | 'emulation-commit';
+const LAST_WORDS: readonly LastWords[] = ['creation', 'external-commit', 'key-binding', 'commit', 'emulation-commit'];
+
+export type Kind = Happening['do'];
+
+export interface Shape {
+  readonly people: number;
+  readonly devices: number;
+  readonly conversations: number;
+  /** Virtual minutes over which things happen. */
+  readonly minutes: number;
+}
+
+export interface Schedule extends Shape {
+  readonly seed: string;
+  readonly happenings: readonly Happening[];
+}
+
+/** What a world suffers from besides bad luck. */
+export type Flavour = 'plain' | 'cloned' | 'lying';
+const FLAVOURS: readonly Flavour[] = ['plain', 'plain', 'plain', 'plain', 'cloned', 'lying'];
+
+/** How often each kind happens, relative to the others. */
+const WEIGHTS: Readonly<Record<Kind, number>> = {
+  send: 36,
+  create: 3,
+  add: 4,
+  remove: 3,
+  link: 3,
+  'remove-device': 2,
+  phrase: 1,
+  recover: 1,
+  renew: 3,
+  offline: 3,
+  online: 4,
+  update: 1,
+  drop: 3,
+  duplicate: 2,
+  'cut-after-request': 3,
+  'cut-before-answer': 4,
+  delay: 3,
+  reorder: 3,
+  'cut-connections': 2,
+  crash: 7,
+  'crash-server': 3,
+  'die-after-accepted': 3,
+  clock: 2,
+  'full-disk': 2,
+  'two-tabs': 2,
+  conspire: 2,
+  clone: 0,
+  'lie-replay': 0,
+  'lie-withhold': 0,
+  'lie-reorder': 0,
+  'lie-corrupt': 0,
+  'lie-fork': 0,
+};
+
+/** What comes on top. */
+const EXTRA: Readonly<Record<Flavour, Partial<Record<Kind, number>>>> = {
+  plain: {},
+  cloned: { clone: 6 },
+  lying: { 'lie-replay': 5, 'lie-withhold': 5, 'lie-reorder': 5, 'lie-corrupt': 5, 'lie-fork': 3 },
+};
+
+const ACTIONS: ReadonlySet<Kind> = new Set([
+  'send',
+  'create',
+  'add',
+  'remove',
+  'link',
+  'remove-device',
+  'phrase',
+  'recover',
+  'renew',
+  'offline',
+  'online',
+  'update',
+]);
+
+/** Whether it is something that people do not do to each other on purpose. */
+export function isFault(happening: Happening): boolean {
+  return !ACTIONS.has(happening.do);
+}
+
+/** Things that happen per schedule. */
+const HAPPENINGS = 30;
+/** Longest delay of a request, ms; beyond it the client takes it for lost. */
+const LONGEST_DELAY = 20_000;
+const PICKS = 2 ** 20;
+
+function kindsOf(flavour: Flavour): Kind[] {
+  const weights = { ...WEIGHTS, ...EXTRA[flavour] };
+  return (Object.entries(weights) as [Kind, number][]).flatMap(([kind, weight]) => Array<Kind>(weight).fill(kind));
+}
+
+/** The schedule of a seed. */
+export function drawSchedule(seed: string, shape: Shape): Schedule {
+  const dice = new Dice(`${seed}/schedule`);
+  const average = (shape.minutes * 60_000) / HAPPENINGS;
+  const kinds = kindsOf(dice.pick(FLAVOURS));
+  const happenings = Array.from({ length: HAPPENINGS }, () => draw(dice, dice.pick(kinds), average));
+  return { ...shape, seed, happenings };
+}
+
+/** Half of what happens follows at once on what was before it: that is where races are. */
+function draw(dice: Dice, kind: Kind, average: number): Happening {
+  const after = dice.chance(50) ? dice.roll(300) : dice.roll(4 * average);
+  const who = dice.roll(PICKS);
+  switch (kind) {
+    case 'send':
+      return { do: kind, after, who, where: dice.roll(PICKS) };
+    case 'create':
+      return { do: kind, after, who, whom: dice.roll(PICKS) };
+    case 'add':
+    case 'remove':
+      return { do: kind, after, who, where: dice.roll(PICKS), whom: dice.roll(PICKS) };
+    case 'remove-device':
+      return { do: kind, after, who, which: dice.roll(PICKS) };
+    case 'link':
+    case 'phrase':
+    case 'recover':
+    case 'renew':
+    case 'offline':
+    case 'online':
+    case 'cut-connections':
+      return { do: kind, after, who };
+    case 'update':
+      return { do: kind, after, days: 1 + dice.roll(10) };
+    case 'drop':
+    case 'duplicate':
+    case 'cut-after-request':
+    case 'cut-before-answer':
+      return { do: kind, after, who, skip: dice.roll(3) };
+    case 'delay':
+    case 'reorder':
+      return { do: kind, after, who, skip: dice.roll(3), ms: dice.roll(LONGEST_DELAY) };
+    case 'crash':
+      return { do: kind, after, who, points: dice.roll(200), down: dice.roll(20_000) };
+    case 'die-after-accepted':
+      return { do: kind, after, who, what: dice.pick(LAST_WORDS) };
+    case 'clock':
+      return { do: kind, after, who, ms: dice.pick([-1, 1]) * dice.pick([60_000, 3_600_000, 86_400_000]) };
+    case 'full-disk':
+      return { do: kind, after, who, ms: dice.roll(30_000) };
+    case 'two-tabs':
+      return { do: kind, after, who, where: dice.roll(PICKS), ms: dice.roll(30_000) };
+    case 'clone':
+      return { do: kind, after, who, wait: dice.roll(4 * average) };
+    case 'conspire':
+      return { do: kind, after, who, where: dice.roll(PICKS) };
+    case 'lie-replay':
+    case 'lie-withhold':
+    case 'lie-reorder':
+    case 'lie-corrupt':
+    case 'lie-fork':
+      return { do: kind, after, who, ms: dice.roll(60_000) };
+    case 'crash-server':
+      return { do: kind, after, points: dice.roll(20), down: dice.roll(20_000) };
+  }
+}

@@ -1,0 +1,128 @@
+import { equal, toHex } from '../../src/bytes/index.ts';
+import type { StoreChanges } from '../../src/engine/ports.ts';
+import { EMULATION_PROTOCOL, GROUP_SUITE } from '../../src/engine/protocol.ts';
+import { decodeGroupRecords, groupPrefix } from '../../src/engine/records.ts';
+import { decodeRecord } from '../../src/engine/record-codec.ts';
+import type { Conversation, OutstandingKeyPackage } from '../../src/engine/state.ts';
+import { decodeGroup, type GroupState } from '../../src/mls/index.ts';
+import {
+  canEvaluate,
+  decodeEpochRecords,
+  deriveEncryptionKeyPair,
+  operationLeaf,
+  type EmulationEpoch,
+  type Operation,
+} from '../../src/virtual-client/index.ts';
+import type { Device } from './device.ts';
+
+type Report = (claim: string, detail: string) => void;
+
+const EMULATION_GROUP = 'emulation/group/';
+const EMULATION_EPOCH = 'emulation/epoch/';
+
+/** What devices keep: looked at whenever it is stored. */
+export class Secrets {
+  readonly #report: Report;
+  /** Epoch authenticators by group, epoch and, where devices are told different things, transcript. */
+  readonly #authenticators = new Map<string, { readonly value: string; readonly device: string }>();
+  /** By device and emulation epoch: leaves of operations that are spent. */
+  readonly #spent = new Map<string, readonly number[]>();
+  /** N_e of each emulation epoch. */
+  readonly #leafCounts = new Map<string, number>();
+
+  constructor(report: Report) {
+    this.#report = report;
+  }
+
+  stored(device: Device, { puts }: StoreChanges, lying: boolean): void {
+    for (const [key, bytes] of puts) {
+      if (key.startsWith('group/') && key.endsWith('/header') && key.split('/').length === 3)
+        this.#group(device, key.split('/')[1]!, lying);
+      if (key === `${EMULATION_GROUP}header`) this.#emulationGroup(device, lying);
+      if (key.startsWith('key-package/')) this.#checkResidue(device, decodeRecord<OutstandingKeyPackage>(bytes).operation);
+      if (key.startsWith('conversation/')) this.#conversation(device, key.slice('conversation/'.length), bytes);
+    }
+  }
+
+  #emulationGroup(device: Device, lying: boolean): void {
+    const group = decodeGroup(under(device, EMULATION_GROUP));
+    this.#agree(device, toHex(group.context.groupId), group, lying);
+  }
+
+  #group(device: Device, id: string, lying: boolean): void {
+    const group = decodeGroupRecords(id, under(device, groupPrefix(id), true));
+    if (group !== undefined) this.#agree(device, id, group, lying);
+  }
+
+  #agree(device: Device, id: string, group: GroupState, lying: boolean): void {
+    const log = lying || device.cloned ? `/${toHex(group.context.confirmedTranscriptHash)}` : '';
+    const key = `${id}/${group.context.epoch}${log}`;
+    const value = toHex(group.schedule.epochAuthenticator);
+    const known = this.#authenticators.get(key);
+    if (known === undefined) this.#authenticators.set(key, { value, device: device.name });
+    else if (known.value !== value) {
+      const detail = `${device.name} and ${known.device} in epoch ${group.context.epoch} of ${id.slice(0, 6)}`;
+      this.#report('devices that have seen the same log agree on every epoch authenticator', detail);
+    }
+  }
+
+  /** The secret of the active leaf's operation is gone: none that is kept makes its key. */
+  #conversation(device: Device, id: string, bytes: Uint8Array): void {
+    const { leaf, operations, updates } = decodeRecord<Conversation>(bytes);
+    for (const operation of operations) this.#checkResidue(device, operation);
+    if (leaf === undefined) return;
+    const kept: Operation[] = [...operations, ...updates.map(({ operation }) => operation)];
+    for (const operation of kept) {
+      if (!equal(operation.epochId, leaf.epochId)) continue;
+      const { privateKey } = deriveEncryptionKeyPair(EMULATION_PROTOCOL, operation, GROUP_SUITE);
+      if (!equal(privateKey.reveal(), leaf.encryptionPrivateKey.reveal())) continue;
+      this.#report('no operation secret is stored beside its live leaf', `${device.name} in ${id.slice(0, 6)}`);
+    }
+  }
+
+  /** Two devices never take the same leaf of the PPRF, hence no DerivationInfo key twice: each keeps to its residue. */
+  #checkResidue(device: Device, operation: Operation): void {
+    const leafCount = this.#leafCountOf(device, toHex(operation.epochId));
+    if (leafCount === undefined) return;
+    if (operationLeaf(EMULATION_PROTOCOL, operation.emulatorLeaf, operation.random) % leafCount === operation.emulatorLeaf) return;
+    this.#report('no two devices take the same leaf of the PPRF', `${device.name} knows an operation beyond its maker's residue`);
+  }
+
+  /** N_e; undefined when the device has forgotten the epoch. */
+  #leafCountOf(device: Device, epochId: string): number | undefined {
+    const known = this.#leafCounts.get(epochId);
+    if (known !== undefined) return known;
+    const records = under(device, `${EMULATION_EPOCH}${epochId}/`);
+    if (records.size === 0) return undefined;
+    const { leafCount } = decodeEpochRecords(EMULATION_PROTOCOL, records);
+    this.#leafCounts.set(epochId, leafCount);
+    return leafCount;
+  }
+
+  /** A punctured leaf of the PPRF stays punctured, through every crash. Looked at when a worker starts, and in the end. */
+  checkPunctures(device: Device): void {
+    const ids = [...device.disk.records.keys()].filter((key) => key.startsWith(EMULATION_EPOCH) && key.endsWith('/header'));
+    for (const id of ids.map((key) => key.slice(EMULATION_EPOCH.length).split('/')[0]!)) {
+      const epoch = decodeEpochRecords(EMULATION_PROTOCOL, under(device, `${EMULATION_EPOCH}${id}/`));
+      const key = `${device.name}/${id}`;
+      const again = (this.#spent.get(key) ?? []).some((leaf) => canEvaluate(epoch.pprf, leaf));
+      if (again) this.#report('no spent operation secret is used again', `${device.name} can derive one anew`);
+      this.#spent.set(key, gaps(epoch.pprf.tree, 0, 0));
+    }
+  }
+}
+
+type Tree = EmulationEpoch['pprf']['tree'];
+
+/** First leaf of each subtree that is gone: its operations are spent. */
+function gaps(tree: Tree, first: number, depth: number): number[] {
+  if (tree === undefined) return [first];
+  if ('secret' in tree) return [];
+  return [...gaps(tree.left, first, depth + 1), ...gaps(tree.right, first + 2 ** (31 - depth), depth + 1)];
+}
+
+function under(device: Device, prefix: string, whole = false): Map<string, Uint8Array> {
+  const found = new Map<string, Uint8Array>();
+  for (const [key, value] of device.disk.records) if (key.startsWith(prefix)) found.set(whole ? key : key.slice(prefix.length), value);
+  return found;
+}
