@@ -98,6 +98,8 @@ export class TestDevice {
   readonly notifications: { readonly title: string; readonly body: string }[] = [];
   /** How often the server has refused what, by problem type. */
   readonly refusals = new Map<string, number>();
+  /** What all this has cost: requests by call, bytes of their bodies, transactions of the store and bytes put. */
+  readonly cost = { requests: new Map<string, number>(), sent: 0, transactions: 0, written: 0 };
   /** Stands between the device and the network; `body` as it leaves the device. */
   intercept: (path: string, body: string, carryOut: () => Promise<Response>) => Promise<Response> = (_path, _body, carryOut) => carryOut();
   #online = true;
@@ -231,6 +233,9 @@ export class TestDevice {
       await gate.opened;
     }
     const body = init.body instanceof Uint8Array ? Buffer.from(init.body).toString('latin1') : '';
+    const call = callOf(init.method ?? '', input);
+    this.cost.requests.set(call, (this.cost.requests.get(call) ?? 0) + 1);
+    this.cost.sent += body.length;
     const response = await this.intercept(new URL(input).pathname, body, () => fetch(input, init));
     if (init.signal?.aborted === true) throw new Error('stopped');
     if (this.#lost !== undefined && new URL(input).pathname === this.#lost) throw new Error('the answer is lost');
@@ -298,7 +303,12 @@ export class TestDevice {
       load: (prefix) => this.store.load(prefix),
       get: (key) => this.store.get(key),
       page: (from, to, limit) => this.store.page(from, to, limit),
-      write: (changes) => (stopped.aborted ? new Promise(() => {}) : this.store.write(changes)),
+      write: (changes) => {
+        if (stopped.aborted) return new Promise(() => {});
+        this.cost.transactions += 1;
+        for (const value of changes.puts.values()) this.cost.written += value.length;
+        return this.store.write(changes);
+      },
       destroy: () => this.store.destroy(),
     };
   }
@@ -318,13 +328,20 @@ export class TestDevice {
   }
 }
 
+/** Method and path of a request, the IDs in it left out. */
+function callOf(method: string, input: string): string {
+  return `${method} ${new URL(input).pathname.replace(/\/[\w-]{20,}/g, '/…')}`;
+}
+
 function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    timer.unref();
-    signal.addEventListener('abort', () => {
+    const wake = (): void => {
       clearTimeout(timer);
+      signal.removeEventListener('abort', wake);
       resolve();
-    });
+    };
+    const timer = setTimeout(wake, ms);
+    timer.unref();
+    signal.addEventListener('abort', wake);
   });
 }
