@@ -12,6 +12,10 @@ import type { GroupState } from '../../src/mls/index.ts';
 import { createMemoryStore } from '../../src/store/memory-store.ts';
 import { startServer, type RunningServer } from '../../server/start.ts';
 import type { Consistency } from '../../server/store/store.ts';
+import { rounds } from './rounds.ts';
+
+/** Long enough for anything that a test waits for on a busy machine; of 200 conversations everything takes longer. ms */
+export const PATIENCE = rounds({ test: 20_000, soak: 300_000 });
 
 /** The real engine, the real delivery client and the real server over a socket; the store is in memory. */
 export class EngineWorld {
@@ -200,7 +204,7 @@ export class TestDevice {
     await this.do({ command: 'send', conversationId, messageId: new Uint8Array(randomBytes(16)), text });
   }
 
-  /** What `look` finds in the view, as soon as it is there. @throws Error after 20 s */
+  /** What `look` finds in the view, as soon as it is there. @throws Error after PATIENCE */
   until<Found>(look: (view: StateView) => Found | undefined): Promise<Found> {
     return this.#waitFor(async () => look(await this.runtime.state()));
   }
@@ -247,7 +251,7 @@ export class TestDevice {
   }
 
   async #waitFor<Found>(look: () => Promise<Found | undefined>): Promise<Found> {
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + PATIENCE;
     for (;;) {
       const changed = new Promise<void>((resolve) => {
         this.#watchers.add(resolve);
