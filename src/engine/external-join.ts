@@ -43,15 +43,15 @@ function newcomerJoinsFrom({ floor }: EmulationState): number {
   return floor.othersFrom + NEWCOMER_JOINS_AFTER;
 }
 
-/** What external joins call for now, but for the announcement, which is the emulation group's turn. */
-export function joinTodos(state: EngineState, emulation: EmulationState, now: number): Todo[] {
+/** What external joins call for now, but for the announcement, which is the emulation group's turn; `announcing`: it comes next there. */
+export function joinTodos(state: EngineState, emulation: EmulationState, announcing: boolean, now: number): Todo[] {
   const todos: Todo[] = [];
   for (const [id, conversation] of state.conversations) {
     if (state.externalJoins.has(id)) continue;
     if (needsJoin(state, conversation, now)) todos.push(plan(id));
     else if (cannotSend(emulation, conversation)) todos.push({ lane: lane(id), do: 'wait', until: newcomerJoinsFrom(emulation) });
   }
-  const mayBegin = !isEndingEpoch(emulation) && joinToAnnounce(state, now) === undefined;
+  const mayBegin = !announcing && !isEndingEpoch(emulation);
   for (const [id, join] of state.externalJoins) {
     const todo = joinTodo(state, emulation, id, join, mayBegin, now);
     if (todo !== undefined) todos.push(todo);
