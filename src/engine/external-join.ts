@@ -39,8 +39,8 @@ function cannotSend({ epochs }: EmulationState, conversation: Conversation): boo
   return conversation.state === 'member' && !maySend(epochs, conversation);
 }
 
-function newcomerJoinsFrom({ floor }: EmulationState): number {
-  return floor.othersFrom + NEWCOMER_JOINS_AFTER;
+function newcomerJoinsFrom({ renewal }: EmulationState): number {
+  return renewal.othersFrom + NEWCOMER_JOINS_AFTER;
 }
 
 /** What external joins call for now, but for the announcement, which is the emulation group's turn; `announcing`: it comes next there. */
