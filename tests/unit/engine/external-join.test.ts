@@ -319,7 +319,7 @@ describe('a newcomer that is the only device online', () => {
     const byPhone = externalCommits(phone);
     await phone.send(id, 'alone');
     expect(byPhone).toEqual([]);
-    phone.clockAhead = 61_000;
+    phone.clockAhead = LATER;
     await phone.runtime.wake();
     await phone.conversation(id, ({ state }) => state === 'ready');
     expect(await ben.texts(id, 2)).toEqual(['first', 'alone']);
