@@ -238,7 +238,7 @@ export async function followEmulationEntry(turn: Turn, entry: SequenceEntry): Pr
   if (entry.position !== position + 1) throw new EngineError('out-of-order');
   if (entry.position === turn.emulation().joinedAt) {
     // The commit by which this device came in: its Welcome brought what follows from it.
-    const floor = { epoch: group.context.epoch, by: -1, othersFrom: turn.now };
+    const floor = { epoch: group.context.epoch, by: -1, othersFrom: othersFrom(turn) };
     turn.updateEmulation({ position: entry.position, floor });
     beginRenewal(turn, floor, false);
     return;

@@ -20,6 +20,11 @@ import { maySend } from './virtual-leaf.ts';
 const WISH_SPREAD = 4_000;
 /** Reading section 8: a newcomer whose leaf nobody has renewed for this long after the others could have, ms. */
 const NEWCOMER_JOINS_AFTER = 60_000;
+/**
+ * After a recovery there is one join per conversation. So many are announced one after the other, then they are made:
+ * at once, from one emulation epoch, which is all that is kept for them, and before siblings think them forgotten.
+ */
+const MAX_ANNOUNCED = 8;
 /** What was refused for a reason that does not pass by itself is not tried again at once, ms. */
 const REFUSED_PAUSE = 60_000;
 
@@ -34,41 +39,48 @@ function cannotSend({ epochs }: EmulationState, conversation: Conversation): boo
   return conversation.state === 'member' && !maySend(epochs, conversation);
 }
 
-function newcomerJoinsFrom({ floor }: EmulationState): number {
-  return floor.othersFrom + NEWCOMER_JOINS_AFTER;
+function newcomerJoinsFrom({ renewal }: EmulationState): number {
+  return renewal.othersFrom + NEWCOMER_JOINS_AFTER;
 }
 
-/** What external joins call for now, but for the announcement, which is the emulation group's turn. */
-export function joinTodos(state: EngineState, emulation: EmulationState, now: number): Todo[] {
+/** What external joins call for now, but for the announcement, which is the emulation group's turn; `announcing`: it comes next there. */
+export function joinTodos(state: EngineState, emulation: EmulationState, announcing: boolean, now: number): Todo[] {
   const todos: Todo[] = [];
   for (const [id, conversation] of state.conversations) {
     if (state.externalJoins.has(id)) continue;
     if (needsJoin(state, conversation, now)) todos.push(plan(id));
     else if (cannotSend(emulation, conversation)) todos.push({ lane: lane(id), do: 'wait', until: newcomerJoinsFrom(emulation) });
   }
+  const mayBegin = !announcing && !isEndingEpoch(emulation);
   for (const [id, join] of state.externalJoins) {
-    const todo = joinTodo(state, emulation, id, join, now);
+    const todo = joinTodo(state, emulation, id, join, mayBegin, now);
     if (todo !== undefined) todos.push(todo);
   }
   return todos;
 }
 
-function joinTodo(state: EngineState, emulation: EmulationState, id: string, join: ExternalJoin, now: number): Todo | undefined {
+function joinTodo(
+  state: EngineState,
+  emulation: EmulationState,
+  id: string,
+  join: ExternalJoin,
+  mayBegin: boolean,
+  now: number,
+): Todo | undefined {
   const conversation = state.conversations.get(id);
   const { groupId } = join;
   if (join.wanted !== undefined && !join.wanted.refused) return fetch(id, groupId, join.wanted.epoch);
   if (isIdle(state, id, join, now)) return plan(id);
   if (join.pending !== undefined) {
     if (join.accepted) return undefined;
-    return { lane: lane(id), do: 'send', call: 'submit', request: join.pending, conversationId: id };
+    return { lane: lane(id), background: true, do: 'send', call: 'submit', request: join.pending, conversationId: id };
   }
   if (now < join.notBefore) return { lane: lane(id), do: 'wait', until: join.notBefore };
-  if (join.announcedBy === undefined) return undefined;
-  if (isEndingEpoch(emulation)) return undefined;
+  if (join.announcedBy === undefined || !mayBegin) return undefined;
   const { afterEmulationEpoch, afterPosition } = join;
   if (afterEmulationEpoch !== undefined && emulation.group.context.epoch <= afterEmulationEpoch) return undefined;
   if (afterPosition !== undefined && conversation !== undefined && conversation.position < afterPosition) return undefined;
-  if (join.invitation === undefined) return fetch(id, groupId, undefined);
+  if (join.invitation === undefined) return { ...fetch(id, groupId, undefined), background: true };
   return { lane: lane(id), do: 'send', call: 'open-invitation', request: { groupId, proof: join.invitation.proof }, conversationId: id };
 }
 
@@ -97,8 +109,10 @@ function isIdle(state: EngineState, id: string, { announcedBy, wanted, invitatio
   return announcedBy === undefined && wanted === undefined && !needsJoin(state, conversation, now);
 }
 
-/** The join whose announcement is due. */
+/** The join whose announcement is due. An announcement ends an emulation epoch, and with it external commits that are on their way. */
 export function joinToAnnounce(state: EngineState, now: number): string | undefined {
+  const announced = [...state.externalJoins.values()].filter(({ announcedBy, notBefore }) => announcedBy !== undefined && now >= notBefore);
+  if (announced.length >= MAX_ANNOUNCED || announced.some(({ pending }) => pending !== undefined)) return undefined;
   for (const [id, join] of state.externalJoins) {
     const { announcedBy, wanted, notBefore, invitation } = join;
     const due = announcedBy === undefined && (wanted === undefined || wanted.refused) && now >= notBefore;

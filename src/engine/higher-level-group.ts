@@ -29,6 +29,7 @@ import { secondsOf } from './key-package-messages.ts';
 import { endedEpochs, wipeDroppedLeaves } from './past-epochs.ts';
 import type { SequenceEntry } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
+import { leaveToSibling } from './renewal-state.ts';
 import { dropMootRenewals, finishItem, isOurs, requeueDead, unsentTexts } from './sending.ts';
 import type { Conversation, StoredMessage } from './state.ts';
 import type { Turn } from './turn.ts';
@@ -142,6 +143,8 @@ async function followMessage(turn: Turn, entry: SequenceEntry): Promise<void> {
       await followCommit(turn, entry, opened.value, from);
       break;
   }
+  // Draft section 5.3: every commit of the virtual client brings a new leaf, and it proposes nothing but Updates.
+  if (opened.value.kind !== 'application' && from.ours && !isOurs(conversation, entry)) leaveToSibling(turn);
   finishItem(turn, id, entry);
 }
 

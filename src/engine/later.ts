@@ -9,7 +9,7 @@ export function later(turn: Turn, after: number, spread: number): number {
 }
 
 /** What one device has begun, the others take up if it has not come to its end this long after, and up to as much again. ms */
-const OTHERS_AFTER = 20_000;
+export const OTHERS_AFTER = 20_000;
 
 export function othersFrom(turn: Turn): number {
   return later(turn, OTHERS_AFTER, OTHERS_AFTER);

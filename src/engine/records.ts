@@ -9,6 +9,7 @@ import {
   type Conversation,
   type EmulationState,
   type EngineState,
+  type ExternalJoin,
   type OutstandingKeyPackage,
   type PendingEmulationMessage,
   type PendingSubmission,
@@ -22,8 +23,9 @@ import type { StoredLine } from './turn.ts';
  * Which part of the state lies in which record. A part is written when its object is another one
  * than before, so a step costs what it changed and not what there is.
  *
- *     device, creating, recovering, account, rejoining, cursor, link, uploads, contacts, notices, unlinked, externalJoins
+ *     device, creating, recovering, account, rejoining, cursor, link, uploads, stock, contacts, notices, unlinked
  *     link-blob/<hash>           one per sealed conversation on its way to a new device; loaded with link
+ *     external-join/<id>         one per external join that is wished or under way
  *     emulation/state            position, floor, names
  *     emulation/pending          the message that is on its way
  *     emulation/group/...        the emulation group's MLS state
@@ -48,10 +50,10 @@ const SINGLE = [
   'contacts',
   'notices',
   'unlinked',
-  'externalJoins',
 ] as const;
 
 const LINK_BLOB = 'link-blob/';
+const EXTERNAL_JOIN = 'external-join/';
 const EMULATION_STATE = 'emulation/state';
 const EMULATION_PENDING = 'emulation/pending';
 const EMULATION_GROUP = 'emulation/group/';
@@ -82,6 +84,7 @@ export function changesBetween(previous: EngineState, next: EngineState, lines: 
   for (const key of SINGLE) put(changes, key, previous[key], next[key]);
   putEmulation(changes, previous.emulation, next.emulation);
   putAll(changes, LINK_BLOB, previous.linkBlobs, next.linkBlobs, (blob) => encodeRecord(blob));
+  putAll(changes, EXTERNAL_JOIN, previous.externalJoins, next.externalJoins, (join) => encodeRecord(join));
   putAll(changes, KEY_PACKAGE, previous.keyPackages, next.keyPackages, (keyPackage) => encodeRecord(keyPackage));
   putConversations(changes, previous.conversations, next.conversations);
   for (const [id, group] of next.groups) putGroup(changes, groupPrefix(id), previous.groups.get(id), group);
@@ -236,6 +239,7 @@ export function decodeState(records: ReadonlyMap<string, Uint8Array>): EngineSta
     ...single,
     emulation: decodeEmulation(records),
     linkBlobs: decodeAll<Uint8Array>(records, LINK_BLOB, decodeRecord),
+    externalJoins: decodeAll<ExternalJoin>(records, EXTERNAL_JOIN, decodeRecord),
     keyPackages: decodeAll<OutstandingKeyPackage>(records, KEY_PACKAGE, decodeRecord),
     conversations: decodeConversations(records),
   };
@@ -273,7 +277,16 @@ function decodeOptional<Value>(records: ReadonlyMap<string, Uint8Array>, key: st
 }
 
 /** Prefixes that `decodeState` wants, for loading them. */
-export const STATE_PREFIXES: readonly string[] = [...SINGLE, 'emulation/', KEY_PACKAGE, CONVERSATION, MEMBERS, DRAFT, OUTGOING];
+export const STATE_PREFIXES: readonly string[] = [
+  ...SINGLE,
+  EXTERNAL_JOIN,
+  'emulation/',
+  KEY_PACKAGE,
+  CONVERSATION,
+  MEMBERS,
+  DRAFT,
+  OUTGOING,
+];
 
 function decodeEmulation(records: ReadonlyMap<string, Uint8Array>): EmulationState | undefined {
   const state = records.get(EMULATION_STATE);

@@ -1,3 +1,4 @@
+import { OTHERS_AFTER, othersFrom } from './later.ts';
 import { isProposed } from './leaf-renewal.ts';
 import { isBeforeRenewal, removalProgress } from './removal-state.ts';
 import type { EmulationState, EngineState, Floor } from './state.ts';
@@ -39,6 +40,16 @@ export function beginRenewal(turn: Turn, floor: Floor, leisurely: boolean): void
     renewalAsked: false,
     ownPath: { ...ownPath, carriedAt: ownPath.at },
   });
+}
+
+/**
+ * A sibling has renewed one more leaf. However many conversations there are, this device leaves the rest to it for as
+ * long as it gets on, unless it has begun to help. Stored once in OTHERS_AFTER at most, not with every leaf.
+ */
+export function leaveToSibling(turn: Turn): void {
+  const { renewal } = turn.emulation();
+  const left = renewal.othersFrom - turn.now;
+  if (left > 0 && left <= OTHERS_AFTER) turn.updateEmulation({ renewal: { ...renewal, othersFrom: othersFrom(turn) } });
 }
 
 /** A commit of this device's in the emulation group: whatever keys it had there before are of no use any more. */

@@ -125,7 +125,7 @@ export interface Cursor {
 /** Leaf's DerivationInfo must not name an epoch older than this one (reading section 12). */
 export interface Floor {
   readonly epoch: bigint;
-  /** Who raised it does what follows from it; others wait until `othersFrom` (ms). */
+  /** Who raised it does what follows from it; others wait until `othersFrom` (ms), of a renewal longer if somebody gets on with it. */
   readonly by: number;
   readonly othersFrom: number;
 }

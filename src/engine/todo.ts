@@ -58,8 +58,10 @@ export function todosOf(state: EngineState, now: number): Todo[] {
   todos.push(...recoveringTodos(state.recovering));
   const { emulation } = state;
   if (state.account === undefined || emulation === undefined) return todos;
-  todos.push(...emulationTodos(state, emulation, now), ...removalRequests(state, emulation, now));
-  todos.push(...uploadTodos(state), ...contactTodos(state), ...joinTodos(state, emulation, now), ...rejoiningTodos(state));
+  const inEmulationGroup = emulationTodos(state, emulation, now);
+  const announcing = inEmulationGroup.some((todo) => todo.do === 'prepare' && todo.what.kind === 'announce-join');
+  todos.push(...inEmulationGroup, ...removalRequests(state, emulation, now));
+  todos.push(...uploadTodos(state), ...contactTodos(state), ...joinTodos(state, emulation, announcing, now), ...rejoiningTodos(state));
   const until = pastEpochsUntil(state);
   if (until !== undefined && until > now) todos.push({ lane: 'past-epochs', do: 'wait', until });
   // What a person wrote goes before what is renewed in the background.

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { toHex } from '../../src/bytes/index.ts';
 import type { Input } from '../../src/engine/input.ts';
-import type { MessageKind, SequenceEntry } from '../../src/engine/ports.ts';
-import { changesBetween, decodeGroupRecords, decodeState } from '../../src/engine/records.ts';
+import type { MessageKind, SequenceEntry, StorePort } from '../../src/engine/ports.ts';
+import { changesBetween, decodeGroupRecords, decodeState, STATE_PREFIXES } from '../../src/engine/records.ts';
 import type { Conversation, EngineState } from '../../src/engine/state.ts';
 import { step, type StepResult } from '../../src/engine/step.ts';
 import { todosOf } from '../../src/engine/todo.ts';
 import type { GroupState } from '../../src/mls/index.ts';
-import type { EngineWorld, TestDevice } from './engine-world.ts';
+import { PATIENCE, type EngineWorld, type TestDevice } from './engine-world.ts';
 
 /** Steps of the engine over what real devices had stored: what comes in is the test's own choice. */
 export type Records = ReadonlyMap<string, Uint8Array>;
@@ -17,12 +17,24 @@ export const random = (length: number): Uint8Array => new Uint8Array(randomBytes
 /** The stored state with every MLS state in it, made anew: no secret is shared with another reading. */
 export function stateOf(records: Records): EngineState {
   const state = decodeState(records);
+  const byGroup = new Map<string, Map<string, Uint8Array>>();
+  for (const [key, value] of records) {
+    const [prefix, id = ''] = key.split('/');
+    if (prefix === 'group') byGroup.set(id, (byGroup.get(id) ?? new Map<string, Uint8Array>()).set(key, value));
+  }
   const groups = new Map<string, GroupState>();
   for (const id of state.conversations.keys()) {
-    const group = decodeGroupRecords(id, records);
+    const group = decodeGroupRecords(id, byGroup.get(id) ?? new Map());
     if (group !== undefined) groups.set(id, group);
   }
   return { ...state, groups };
+}
+
+/** The stored state without MLS states: for what is asked again and again. */
+export async function smallStateOf(store: StorePort): Promise<EngineState> {
+  const records = new Map<string, Uint8Array>();
+  for (const prefix of STATE_PREFIXES) for (const [key, value] of await store.load(prefix)) records.set(key, value);
+  return decodeState(records);
 }
 
 export function take(state: EngineState, input: Input, now = Date.now()): Promise<StepResult> {
@@ -95,9 +107,9 @@ function fieldsOf<Value extends object>(before: Value, after: Value): (keyof Val
   return (Object.keys(after) as (keyof Value)[]).filter((field) => before[field] !== after[field]);
 }
 
-/** Waits until nobody has anything left to do or to read. @throws Error after 20 s */
+/** Waits until nobody has anything left to do or to read. @throws Error after PATIENCE */
 export async function settle(...devices: readonly TestDevice[]): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + PATIENCE;
   for (;;) {
     const restless = await Promise.all(devices.map(whatIsLeft));
     if (restless.every((left) => left === undefined)) return;
@@ -107,7 +119,7 @@ export async function settle(...devices: readonly TestDevice[]): Promise<void> {
 }
 
 async function whatIsLeft(device: TestDevice): Promise<string | undefined> {
-  const state = decodeState(await device.store.load(''));
+  const state = await smallStateOf(device.store);
   const todo = todosOf(state, Date.now()).find((each) => each.do !== 'wait');
   if (todo !== undefined) return todo.lane;
   if (state.emulation?.pending !== undefined) return 'emulation group';

@@ -12,6 +12,10 @@ import type { GroupState } from '../../src/mls/index.ts';
 import { createMemoryStore } from '../../src/store/memory-store.ts';
 import { startServer, type RunningServer } from '../../server/start.ts';
 import type { Consistency } from '../../server/store/store.ts';
+import { rounds } from './rounds.ts';
+
+/** Long enough for anything that a test waits for on a busy machine; of 200 conversations everything takes longer. ms */
+export const PATIENCE = rounds({ test: 20_000, soak: 300_000 });
 
 /** The real engine, the real delivery client and the real server over a socket; the store is in memory. */
 export class EngineWorld {
@@ -98,6 +102,8 @@ export class TestDevice {
   readonly notifications: { readonly title: string; readonly body: string }[] = [];
   /** How often the server has refused what, by problem type. */
   readonly refusals = new Map<string, number>();
+  /** What all this has cost: requests by call, bytes of their bodies, transactions of the store and bytes put. */
+  readonly cost = { requests: new Map<string, number>(), sent: 0, transactions: 0, written: 0 };
   /** Stands between the device and the network; `body` as it leaves the device. */
   intercept: (path: string, body: string, carryOut: () => Promise<Response>) => Promise<Response> = (_path, _body, carryOut) => carryOut();
   #online = true;
@@ -198,7 +204,7 @@ export class TestDevice {
     await this.do({ command: 'send', conversationId, messageId: new Uint8Array(randomBytes(16)), text });
   }
 
-  /** What `look` finds in the view, as soon as it is there. @throws Error after 20 s */
+  /** What `look` finds in the view, as soon as it is there. @throws Error after PATIENCE */
   until<Found>(look: (view: StateView) => Found | undefined): Promise<Found> {
     return this.#waitFor(async () => look(await this.runtime.state()));
   }
@@ -231,6 +237,9 @@ export class TestDevice {
       await gate.opened;
     }
     const body = init.body instanceof Uint8Array ? Buffer.from(init.body).toString('latin1') : '';
+    const call = callOf(init.method ?? '', input);
+    this.cost.requests.set(call, (this.cost.requests.get(call) ?? 0) + 1);
+    this.cost.sent += body.length;
     const response = await this.intercept(new URL(input).pathname, body, () => fetch(input, init));
     if (init.signal?.aborted === true) throw new Error('stopped');
     if (this.#lost !== undefined && new URL(input).pathname === this.#lost) throw new Error('the answer is lost');
@@ -242,7 +251,7 @@ export class TestDevice {
   }
 
   async #waitFor<Found>(look: () => Promise<Found | undefined>): Promise<Found> {
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + PATIENCE;
     for (;;) {
       const changed = new Promise<void>((resolve) => {
         this.#watchers.add(resolve);
@@ -298,7 +307,12 @@ export class TestDevice {
       load: (prefix) => this.store.load(prefix),
       get: (key) => this.store.get(key),
       page: (from, to, limit) => this.store.page(from, to, limit),
-      write: (changes) => (stopped.aborted ? new Promise(() => {}) : this.store.write(changes)),
+      write: (changes) => {
+        if (stopped.aborted) return new Promise(() => {});
+        this.cost.transactions += 1;
+        for (const value of changes.puts.values()) this.cost.written += value.length;
+        return this.store.write(changes);
+      },
       destroy: () => this.store.destroy(),
     };
   }
@@ -318,13 +332,20 @@ export class TestDevice {
   }
 }
 
+/** Method and path of a request, the IDs in it left out. */
+function callOf(method: string, input: string): string {
+  return `${method} ${new URL(input).pathname.replace(/\/[\w-]{20,}/g, '/…')}`;
+}
+
 function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    timer.unref();
-    signal.addEventListener('abort', () => {
+    const wake = (): void => {
       clearTimeout(timer);
+      signal.removeEventListener('abort', wake);
       resolve();
-    });
+    };
+    const timer = setTimeout(wake, ms);
+    timer.unref();
+    signal.addEventListener('abort', wake);
   });
 }

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { fromHex } from '../../../src/bytes/index.ts';
 import { newConversation } from '../../../src/engine/conversation.ts';
+import { newJoin } from '../../../src/engine/external-join.ts';
 import { changesBetween, decodeState } from '../../../src/engine/records.ts';
 import { EMPTY_STATE, type Conversation, type EngineState, type PendingSubmission, type WorkItem } from '../../../src/engine/state.ts';
 import { todosOf } from '../../../src/engine/todo.ts';
@@ -65,6 +67,22 @@ describe('what a step writes', () => {
     const { bytes, keys } = written(changed(busy, { pending: undefined }), changed(busy, { queue: queue.slice(1), pending: sent(0) }));
     expect(keys).toHaveLength(2);
     expect(bytes).toBeLessThan(10_000);
+  });
+
+  it('is one join alone when one of many external joins gets on, and nothing of the others when one is done', () => {
+    const names = Array.from({ length: 100 }, (_, index) => index.toString(16).padStart(64, '0'));
+    const base = { epoch: 1, groupInfo: bytesOf(50, 1) };
+    const joins = new Map(names.map((name) => [name, { ...newJoin(fromHex(name)), base }]));
+    const many: EngineState = { ...EMPTY_STATE, externalJoins: joins };
+    const name = names[50]!;
+    const further = new Map(joins).set(name, { ...joins.get(name)!, accepted: true });
+    const { keys } = written(many, { ...many, externalJoins: further });
+    expect(keys).toEqual([`external-join/${name}`]);
+    const fewer = new Map(joins);
+    fewer.delete(name);
+    expect(changesBetween(many, { ...many, externalJoins: fewer }, [])).toEqual({ puts: new Map(), deletes: [`external-join/${name}`] });
+    const { puts } = changesBetween(EMPTY_STATE, many, []);
+    expect(decodeState(puts).externalJoins).toEqual(joins);
   });
 
   it('reads back as it was, in order, after changes at both ends', () => {

@@ -5,10 +5,10 @@ import { newJoin } from '../../../src/engine/external-join.ts';
 import { emulatorLeafCheck } from '../../../src/engine/leaf-check.ts';
 import { emulatorLeafTemplate } from '../../../src/engine/leaf-templates.ts';
 import { canAddDevice } from '../../../src/engine/onboarding.ts';
-import type { SequenceEntry, StorePort, Submission } from '../../../src/engine/ports.ts';
+import type { SequenceEntry, Submission } from '../../../src/engine/ports.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, EMULATION_SUITE } from '../../../src/engine/protocol.ts';
 import { decodeRecord, encodeRecord } from '../../../src/engine/record-codec.ts';
-import { decodeGroupRecords, decodeState, groupPrefix, STATE_PREFIXES } from '../../../src/engine/records.ts';
+import { decodeGroupRecords, groupPrefix } from '../../../src/engine/records.ts';
 import { prepareNext } from '../../../src/engine/sending.ts';
 import type { Conversation, EngineState } from '../../../src/engine/state.ts';
 import { step, type StepResult } from '../../../src/engine/step.ts';
@@ -17,6 +17,7 @@ import { Turn } from '../../../src/engine/turn.ts';
 import type { MessageView } from '../../../src/engine/view.ts';
 import { commit, type Proposal } from '../../../src/mls/index.ts';
 import { encodeActionAad, encodeSafeAad } from '../../../src/virtual-client/index.ts';
+import { smallStateOf as stateOf } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
 let world: EngineWorld;
@@ -87,12 +88,6 @@ async function loseStep(device: TestDevice, conversationId: string): Promise<voi
 }
 
 const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 100));
-
-async function stateOf(store: StorePort): Promise<EngineState> {
-  const records = new Map<string, Uint8Array>();
-  for (const prefix of STATE_PREFIXES) for (const [key, value] of await store.load(prefix)) records.set(key, value);
-  return decodeState(records);
-}
 
 const hasRejoined = (messages: readonly MessageView[]): boolean => messages.some(({ text }) => text.includes('lost step'));
 const isText = ({ kind }: MessageView): boolean => kind === 'text';
@@ -342,7 +337,7 @@ describe('a newcomer that is the only device online', () => {
     const byPhone = externalCommits(phone);
     await phone.send(id, 'alone');
     expect(byPhone).toEqual([]);
-    phone.clockAhead = 61_000;
+    phone.clockAhead = LATER;
     await phone.runtime.wake();
     await phone.conversation(id, ({ state }) => state === 'ready');
     expect(await ben.texts(id, 2)).toEqual(['first', 'alone']);

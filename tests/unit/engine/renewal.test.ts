@@ -148,6 +148,39 @@ describe('renewing keys because a person asks for it', () => {
     await ben.texts(ids[1]!, 1);
   });
 
+  it('is left to who began it for as long as it gets on, however long it takes', async () => {
+    const { laptop, phone, ids } = await talk();
+    const others = commitsOf(phone);
+    const held: (() => void)[] = [];
+    laptop.intercept = async (_path, body, carryOut) => {
+      if (body.includes('"kind":"commit"')) await new Promise<void>((resolve) => held.push(resolve));
+      return carryOut();
+    };
+    await laptop.do({ command: 'renewKeys' });
+    const left = async (): Promise<number> => {
+      const state = await loaded(phone);
+      return ids.filter((id) => leafEpoch(state, id) < state.emulation!.renewal.epoch).length;
+    };
+    // The emulation group's commit, then one in each conversation: the last one comes a minute after the first.
+    for (const expected of [3, 2, 1]) {
+      await vi.waitFor(() => expect(held.length).toBeGreaterThan(0));
+      held.shift()!();
+      await vi.waitFor(async () => expect(await left()).toBe(expected), 10_000);
+      for (const seconds of [10, 9]) {
+        phone.clockAhead += seconds * 1000;
+        await phone.runtime.wake();
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+    expect(others).toEqual([]);
+    // It stops with the last one: then the phone comes in.
+    laptop.stop();
+    phone.clockAhead += 41_000;
+    await phone.runtime.wake();
+    await vi.waitFor(async () => expect(await left()).toBe(0), 10_000);
+    expect(others).toHaveLength(1);
+  });
+
   it('does not stop a message that is written meanwhile', async () => {
     const { laptop, ben, ids } = await talk();
     await laptop.do({ command: 'renewKeys' });
