@@ -100,6 +100,8 @@ export interface DeliveryStore {
   recoveryKey(username: string): Promise<VouchedFor | undefined>;
   /** What a device needs to join with R. @throws recovery-refused when R has changed */
   openRecovery(vouched: VouchedFor): Promise<OpenedRecovery>;
+  /** The answer to a recovery that was accepted before, whatever R is by now; undefined for a device that is not known. @throws malformed */
+  recoveredAgain(recovery: Recovery): Promise<DeliveryCalls['recover']['answer'] | undefined>;
   /**
    * Reading section 11: registers the device, revokes the account's unused KeyPackages, appends the external
    * commit and the ResyncMessage to the emulation group's log and binds the new account key. Idempotent by

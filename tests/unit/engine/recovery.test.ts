@@ -168,6 +168,20 @@ describe('a worker that dies in the middle of a recovery', () => {
 });
 
 describe('a recovery among other things that happen to the account', () => {
+  it('is finished though its answer was lost and the phrase has changed since', async () => {
+    const { laptop, ids, entropy } = await scene();
+    const device = world.device();
+    const dead = dieAt(device, /\/v1\/recovery$/, 'after');
+    void tryRecovery(device, 'anna', entropy).catch(() => undefined);
+    await dead;
+    await laptop.until(({ devices }) => devices.length === 2 || undefined);
+    await confirmNewPhrase(laptop);
+    device.restart();
+    await isBack(device);
+    await device.send(ids[0]!, 'in all the same');
+    expect((await laptop.texts(ids[0]!, 2)).at(-1)).toBe('in all the same');
+  });
+
   it('makes its request anew when a sibling has committed meanwhile', async () => {
     const { laptop, ids, entropy } = await scene();
     const device = world.device();
