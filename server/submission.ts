@@ -146,7 +146,8 @@ function fitsHigherLevelGroup({ kind, message, generation, fence, commit }: Subm
   // An Update cannot be told from another proposal, so that all of them state it.
   if ((kind === 'application') !== (fence === undefined)) return false;
   if (commit === undefined) return true;
-  if (commit.announces.length > 0 || commit.newDevice !== undefined || commit.recoveryKey !== undefined) return false;
+  if (commit.announces.length > 0 || commit.newDevice !== undefined) return false;
+  if (commit.recoveryKey !== undefined || commit.devices !== undefined) return false;
   // An external commit moves its account's own leaf and nobody else's.
   if (!isPrivate && commit.adds.length + commit.removes.length > 0) return false;
   if ((commit.welcome === undefined) !== (commit.adds.length === 0)) return false;

@@ -4,9 +4,11 @@ import {
   buildKeyPackage,
   commit,
   keyPackageRef,
+  memberLeaves,
   open,
   protectApplication,
   type Extension,
+  type GroupState,
   type LeafNode,
   type OpenedApplication,
   type OpenedCommit,
@@ -28,15 +30,15 @@ import { followAnnouncement } from './external-join.ts';
 import { encodeKeyPackage, lifetimeFrom, secondsOf } from './key-package-messages.ts';
 import { othersFrom } from './later.ts';
 import { endLink } from './linking.ts';
-import { emulatorLeafCheck } from './leaf-check.ts';
+import { deviceIdOf, emulatorLeafCheck } from './leaf-check.ts';
 import { emulatorLeafTemplate } from './leaf-templates.ts';
-import type { CommitRouting, DeliveryAnswer, NewDevice, SequenceEntry, Submission } from './ports.ts';
+import type { CommitRouting, DeliveryAnswer, DeviceId, NewDevice, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import { dropPending, secretsOf } from './pending-emulation.ts';
 import type { EmulationState, OutstandingKeyPackage, PendingEmulationMessage } from './state.ts';
 import { beginRenewal, noteOwnPath } from './renewal-state.ts';
 import type { Turn } from './turn.ts';
-import { checkRecovering, followRecoveryKey } from './recovery-phrase.ts';
+import { checkRecovering, followRecoveryKey, recoveryKeyOf } from './recovery-phrase.ts';
 import { afterRecovery, afterRemove, followAccountKey, followBegin, followResync } from './removal-follow.ts';
 import { allocate, currentEpoch, evaluate, prepareLeaf } from './virtual-leaf.ts';
 
@@ -137,7 +139,8 @@ export async function prepareCommit(turn: Turn, what: EmulationCommit): Promise<
     groupInfo: value.groupInfo,
     announces: what.keyPackages.map(({ keyPackageRef: ref }) => ref),
     newDevice: what.newDevice,
-    recoveryKey: what.recoveryKey,
+    recoveryKey: what.recoveryKey ?? recoveryKeyOf(group.context.extensions),
+    devices: devicesAfter(group, what),
     refuses: refusedCommit,
   };
   turn.updateEmulation({
@@ -160,6 +163,12 @@ export async function prepareCommit(turn: Turn, what: EmulationCommit): Promise<
       accepted: false,
     },
   });
+}
+
+function devicesAfter(group: GroupState, { proposals, newDevice }: EmulationCommit): DeviceId[] {
+  const removed = proposals.flatMap((proposal) => (proposal.proposalType === 'remove' ? [proposal.remove.removed] : []));
+  const stay = memberLeaves(group).filter(({ leafIndex }) => !removed.includes(leafIndex));
+  return [...stay.map(({ leaf }) => deviceIdOf(leaf)), ...(newDevice === undefined ? [] : [newDevice.deviceId])];
 }
 
 /** Tells the siblings a device's name. */

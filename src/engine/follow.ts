@@ -113,9 +113,13 @@ function refuseEmulationEntry(turn: Turn, entry: SequenceEntry): void {
     const refusedCommit = entry.kind === 'commit' && BigInt(entry.epoch) === group.context.epoch ? entry.position : undefined;
     turn.updateEmulation({ position: entry.position, ...(refusedCommit !== undefined && { refusedCommit }) });
   }
-  if (pending !== undefined && isNamedBy(entry, pending.submission.messageId)) {
+  if (pending === undefined) return;
+  if (isNamedBy(entry, pending.submission.messageId)) {
     dropPending(turn, pending);
     if (pending.purpose === 'add-device') endLink(turn, 'code-tampered');
+  } else if (turn.emulation().refusedCommit === entry.position) {
+    // The server's epoch is over: it has refused ours, or will. What takes its place names the refused commit.
+    dropPending(turn, pending);
   }
 }
 

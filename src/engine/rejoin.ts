@@ -165,6 +165,7 @@ async function commitExternally(turn: Turn, id: string, { groupInfo, epoch }: De
       announces: [],
       newDevice: undefined,
       recoveryKey: undefined,
+      devices: undefined,
       refuses: undefined,
     },
   };

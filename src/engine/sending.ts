@@ -233,6 +233,7 @@ async function makeCommit(turn: Turn, id: string, item: WorkItem, plan: CommitPl
     announces: [],
     newDevice: undefined,
     recoveryKey: undefined,
+    devices: undefined,
     refuses: conversation.refusedCommit,
   };
   return submissionOf(conversation, item, {

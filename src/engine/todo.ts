@@ -125,6 +125,10 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
   const { hold, position } = emulation;
   if (hold !== undefined && 'position' in hold && position <= hold.position) return [];
   if (hold !== undefined && 'notBefore' in hold && now < hold.notBefore) return [{ lane, do: 'wait', until: hold.notBefore }];
+  // Our epoch is over at the server, and only a commit that names the refused one opens it again; a Remove does too.
+  if (emulation.refusedCommit !== undefined && emulation.removal.cutOff.length === 0) {
+    return [{ lane, do: 'prepare', what: { kind: 'renew-keys' } }];
+  }
   const removing = removalMessage(emulation, now);
   if (removing !== undefined) return [removing];
   if (emulation.phrase.confirmed !== undefined) return [{ lane, do: 'prepare', what: { kind: 'recovery-key' } }];

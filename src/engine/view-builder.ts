@@ -238,6 +238,8 @@ function sentenceOf({ kind, text }: NoticeView): string {
       return 'Your recovery phrase was changed on another device. The one before it is no longer good.';
     case 'phrase-outdated':
       return 'Make a new recovery phrase: who has the removed device may know the present one.';
+    case 'foreign-key':
+      return 'Somebody who is none of your devices had a key bound to your account. Your devices replace it. Make a new recovery phrase: yours may be known.';
     case 'cloned-device':
       return `A message in ${where} was sent with this device's keys, but not by this device. Somebody may hold a copy of it: unlink this device and link it anew.`;
     case 'unknown-device':

@@ -172,6 +172,7 @@ export interface NoticeView {
     | 'recovered'
     | 'phrase-changed'
     | 'phrase-outdated'
+    | 'foreign-key'
     | 'cloned-device'
     | 'unknown-device'
     | 'refused-message'

@@ -65,6 +65,7 @@ export function commit(groupId: Uint8Array, epoch: number, routing: Partial<Comm
       announces: [],
       newDevice: undefined,
       recoveryKey: undefined,
+      devices: undefined,
       refuses: undefined,
       ...routing,
     },

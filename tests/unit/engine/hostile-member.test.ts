@@ -127,6 +127,7 @@ describe('a commit that every honest member refuses', () => {
         announces: [],
         newDevice: undefined,
         recoveryKey: undefined,
+        devices: undefined,
         refuses: undefined,
       },
     };
