@@ -167,6 +167,57 @@ describe('a worker that dies in the middle of a recovery', () => {
   });
 });
 
+/** The server's answers to requests for `path`, as the test wants them. */
+function answering(device: TestDevice, path: RegExp, answer: (real: () => Promise<Response>) => Promise<Response>): void {
+  device.intercept = (asked, _body, carryOut) => (path.test(asked) ? answer(carryOut) : carryOut());
+}
+
+function problem(type: string, status: number, more: object = {}): Promise<Response> {
+  const headers = { 'content-type': 'application/problem+json' };
+  return Promise.resolve(Response.json({ type: `urn:chorus:problem:${type}`, title: '', status, ...more }, { status, headers }));
+}
+
+describe('a recovery that fails', () => {
+  it('says why, and can be tried again', async () => {
+    const { entropy } = await scene();
+    const device = world.device();
+    expect(await tryRecovery(device, 'anna smith', entropy)).toBe('username-invalid');
+    expect(await tryRecovery(device, 'anna', entropy, '')).toBe('device-name-invalid');
+    answering(device, /\/v1\/recovery$/, () => problem('too-many', 409));
+    expect(await tryRecovery(device, 'anna', entropy)).toBe('too-many-devices');
+    answering(device, /\/v1\/recovery\/open$/, () => problem('rate-limited', 429, { retryAfter: 1000 }));
+    expect(await tryRecovery(device, 'anna', entropy)).toBe('recovery-later');
+    answering(device, /\/v1\/recovery\/open$/, () => problem('malformed', 400));
+    expect(await tryRecovery(device, 'anna', entropy)).toBe('internal');
+    answering(device, /\/v1\/recovery\/open$/, () => Promise.reject(new Error('no network')));
+    expect(await tryRecovery(device, 'anna', entropy)).toBe('offline');
+    answering(device, /^$/, (real) => real());
+    expect(await tryRecovery(device, 'anna', entropy)).toBe('joined');
+  });
+
+  it('does not stand in the way of itself when it is asked for twice', async () => {
+    const { ids, entropy } = await scene();
+    const device = world.device();
+    const outcomes = await Promise.all([tryRecovery(device, 'anna', entropy), tryRecovery(device, 'anna', entropy)]);
+    expect(outcomes).toEqual(['joined', 'recovery-under-way']);
+    await isBack(device);
+    await device.send(ids[0]!, 'here');
+  });
+
+  it('is no account when the server vouches for another key than the device’s', async () => {
+    const { entropy } = await scene();
+    const device = world.device();
+    answering(device, /\/v1\/recovery$/, async (real) => {
+      const answer = (await (await real()).json()) as { binding: string };
+      const binding = Buffer.from(answer.binding, 'base64url');
+      binding[binding.length - 1]! ^= 1;
+      return Response.json({ ...answer, binding: binding.toString('base64url') });
+    });
+    expect(await tryRecovery(device, 'anna', entropy)).toBe('recovery-tampered');
+    expect((await device.runtime.state()).phase).toBe('new');
+  });
+});
+
 describe('a recovery among other things that happen to the account', () => {
   it('is finished though its answer was lost and the phrase has changed since', async () => {
     const { laptop, ids, entropy } = await scene();
