@@ -300,7 +300,9 @@ async function followCommit(
   });
   const effects = applied.value;
   const rekeyed = followRecoveryKey(turn, applied.next, own !== undefined);
-  if (action !== undefined && (rekeyed || effects.added.length > 0 || effects.removed.length > 0)) throw new EngineError('bad-action');
+  const isMoved = effects.added.length > 0 || effects.removed.length > 0;
+  // Each has consequences of its own: a new R must not hide those of an Add or a Remove.
+  if ([action !== undefined, rekeyed, isMoved].filter(Boolean).length > 1) throw new EngineError('bad-action');
   turn.spend(applied.spent);
   if (effects.removedSelf) {
     turn.update({ unlinked: true });
@@ -315,7 +317,7 @@ async function followCommit(
   // A new R changes nothing that the conversations' leaves come from.
   if (action === undefined && !rekeyed) {
     const floor = { epoch: epoch.epoch, by: emulatorLeaf, othersFrom: othersFrom(turn) };
-    if (effects.added.length > 0 || effects.removed.length > 0) turn.updateEmulation({ floor });
+    if (isMoved) turn.updateEmulation({ floor });
     beginRenewal(turn, floor, own?.purpose === 'renew' && !turn.emulation().renewalAsked);
   }
   if (effects.removed.length > 0) {
