@@ -42,8 +42,9 @@ export function removalsOf(database: Database, accounts: Accounts, keyPackages: 
     const earlier = removalOf.get(deviceId);
     if (earlier !== undefined && equal(earlier.account_id, accountId)) return false;
     const device = accounts.findDevice(deviceId);
-    if (device === undefined || !equal(device.accountId, accountId)) throw new Refusal('no-such-device');
-    if ((countDevices.get(accountId)?.count ?? 0) < 2) throw new Refusal('last-device');
+    if (device !== undefined && !equal(device.accountId, accountId)) throw new Refusal('no-such-device');
+    // One that is not known here may be in the emulation group for all that, by another ID than the one it had told or without any.
+    if (device !== undefined && (countDevices.get(accountId)?.count ?? 0) < 2) throw new Refusal('last-device');
     const { epoch } = emulationGroupOf(accountId);
     deleteDevice.run(deviceId);
     insertRemoval.run(deviceId, accountId, epoch + 1);

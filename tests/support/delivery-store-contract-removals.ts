@@ -41,12 +41,22 @@ export function removalContract(world: StoreWorld): void {
       expect(hex(accountId)).toBe(hex(ada.accountId));
     });
 
-    it('leaves the last device, devices of others and unknown ones alone', async () => {
+    it('leaves the last device and devices of others alone', async () => {
       const [ada, bob] = [await world.person('ada'), await world.person('bob')];
       await secondDevice(ada, 0);
       expect(await refusal(remove(ada, bob))).toBe('no-such-device');
-      expect(await refusal(remove(ada, { accountId: ada.accountId, deviceId: randomBytes(16) }))).toBe('no-such-device');
       expect(await refusal(remove(bob, bob))).toBe('last-device');
+    });
+
+    it('is told to the others though the server does not know the device, so that it can be removed from their group', async () => {
+      const ada = await world.person('ada');
+      await world.stock(ada, 2);
+      const stranger = { accountId: ada.accountId, deviceId: randomBytes(16) };
+      expect(await remove(ada, stranger)).toBe(true);
+      expect(await remove(ada, stranger)).toBe(false);
+      const kinds = (await world.entriesOf(ada)).map(({ kind }) => kind);
+      expect(kinds.filter((kind) => kind === 'begin-removal')).toHaveLength(1);
+      expect((await world.store.readSequence(ada, 0, 1, 1, NOW)).stock).toBe(0);
     });
 
     it('of two devices by each other, does what came first', async () => {
