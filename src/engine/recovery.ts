@@ -1,6 +1,6 @@
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { equal, Secret, toHex } from '../bytes/index.ts';
-import { externalCommit, open, protectApplication, readGroupInfo, secretsOfGroup, type LeafNode } from '../mls/index.ts';
+import { externalCommit, memberLeaves, open, protectApplication, readGroupInfo, secretsOfGroup, type LeafNode } from '../mls/index.ts';
 import { accountKeyContent, recoveryProofContent } from '../virtual-client/account-proof.ts';
 import { encodeResyncMessage } from '../virtual-client/emulation-message.ts';
 import {
@@ -53,8 +53,9 @@ export function recoveryClaim(device: DeviceState, username: string, { seed }: R
   return { ...fields, proof: ed25519.sign(recoveryProofContent(fields), seed.reveal()) };
 }
 
-/** Everything made for a recovery that is not under way at the server is forgotten. */
+/** Everything made for a recovery that is not under way at the server is forgotten, and that it failed: whoever calls this knows. */
 export function forgetRecovery(turn: Turn): void {
+  turn.update({ notices: turn.state.notices.filter(({ kind }) => kind !== 'recovery-failed') });
   if (turn.state.recovering !== undefined && turn.state.recovering.pending === undefined) forgetAll(turn);
 }
 
@@ -224,6 +225,7 @@ export async function onRecoverAnswer(turn: Turn, answer: DeliveryAnswer<'recove
     contacts: new Map([[toHex(accountId), username]]),
   });
   turn.updateEmulation({ position, joinedAt: position });
+  turn.notice('devices-found', String(memberLeaves(turn.emulation().group).length - 1));
   turn.outcome = { command: 'recover', problem: undefined };
 }
 
@@ -264,7 +266,11 @@ async function isVouchedFor(
 
 function giveUp(turn: Turn, recovering: RecoveringState, problem: CommandProblem): void {
   turn.outcome = { command: 'recover', problem };
-  if (problem !== 'recovery-moved') return forgetAll(turn);
+  if (problem !== 'recovery-moved') {
+    forgetAll(turn);
+    turn.notice('recovery-failed', problem);
+    return;
+  }
   spendMade(turn);
   turn.update({ recovering: { ...recovering, pending: undefined }, emulation: undefined });
 }

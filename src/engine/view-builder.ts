@@ -238,6 +238,10 @@ function sentenceOf({ kind, text }: NoticeView): string {
       return 'Your recovery phrase was changed on another device. The one before it is no longer good.';
     case 'phrase-outdated':
       return 'Make a new recovery phrase: who has the removed device may know the present one.';
+    case 'recovery-failed':
+      return recoverySentence(text);
+    case 'devices-found':
+      return `Your account has ${text} other ${text === '1' ? 'device' : 'devices'}. Look at them under “Devices”, and remove what you have lost or do not know.`;
     case 'foreign-key':
       return 'Somebody who is none of your devices had a key bound to your account. Your devices replace it. Make a new recovery phrase: yours may be known.';
     case 'cloned-device':
@@ -248,6 +252,20 @@ function sentenceOf({ kind, text }: NoticeView): string {
       return `A message in ${where} was refused because it is not what it claims to be.`;
     case 'request-failed':
       return problemSentence(text);
+  }
+}
+
+/** Why a recovery that nobody waited for has failed. */
+function recoverySentence(problem: string): string {
+  switch (problem) {
+    case 'recovery-refused':
+      return 'This device could not join the account: the phrase is not its newest one.';
+    case 'recovery-tampered':
+      return 'This device did not join the account: what the server sent is not what it should be.';
+    case 'too-many-devices':
+      return 'This device could not join the account: it has as many devices as an account can have.';
+    default:
+      return 'This device could not join the account. Try again.';
   }
 }
 

@@ -173,6 +173,8 @@ export interface NoticeView {
     | 'phrase-changed'
     | 'phrase-outdated'
     | 'foreign-key'
+    | 'recovery-failed'
+    | 'devices-found'
     | 'cloned-device'
     | 'unknown-device'
     | 'refused-message'

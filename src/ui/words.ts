@@ -24,7 +24,7 @@ const TROUBLES: Readonly<Record<Trouble, string>> = {
   'link-in-progress': 'A device is being linked already. Finish or cancel that first.',
   'unknown-device': 'This device is not one of yours any more.',
   'last-device': 'This is your only device: without it nobody could use the account any more.',
-  'phrase-replaced': 'Another recovery phrase was made meanwhile. Write that one down, or make a new one.',
+  'phrase-replaced': 'Another recovery phrase was made meanwhile. Strike out the words that you wrote down, and make a new phrase.',
   'recovery-refused': 'This username and this phrase do not belong together. Check both; only the newest phrase of an account is good.',
   'recovery-under-way': 'This device is joining an account already. Wait a moment.',
   'recovery-later': 'This was tried too often from your network. Wait a few minutes, then try again.',

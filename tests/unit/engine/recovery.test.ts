@@ -43,6 +43,9 @@ describe('a new device with the recovery phrase', () => {
       expect((await ben.texts(id, 3)).toSorted()).toEqual(['I am back', 'before', 'welcome']);
       expect((await fresh.texts(id, 2)).toSorted()).toEqual(['I am back', 'welcome']);
     }
+    // The devices that it found there may be lost, stolen, or made up: the person is told to look at them.
+    const { notices } = await fresh.runtime.state();
+    expect(notices.find(({ kind }) => kind === 'devices-found')?.text).toContain('1 other device');
     // Others can add the account again, through new KeyPackages.
     const added = await ben.startConversation(['anna'], 'new one');
     await ben.send(added, 'hello');
@@ -191,8 +194,24 @@ describe('a recovery that fails', () => {
     expect(await tryRecovery(device, 'anna', entropy)).toBe('internal');
     answering(device, /\/v1\/recovery\/open$/, () => Promise.reject(new Error('no network')));
     expect(await tryRecovery(device, 'anna', entropy)).toBe('offline');
+    expect((await device.runtime.state()).notices).toEqual([]);
     answering(device, /^$/, (real) => real());
     expect(await tryRecovery(device, 'anna', entropy)).toBe('joined');
+  });
+
+  it('says why when nobody waits for it any more, until it is tried again', async () => {
+    const { laptop, entropy } = await scene();
+    const device = world.device();
+    const dead = dieAt(device, /\/v1\/recovery$/, 'before');
+    void tryRecovery(device, 'anna', entropy).catch(() => undefined);
+    await dead;
+    const newer = await confirmNewPhrase(laptop);
+    device.restart();
+    const { notices } = await device.until((view) => (view.phase === 'new' && view.notices.length > 0 ? view : undefined));
+    expect(notices.map(({ kind }) => kind)).toEqual(['recovery-failed']);
+    expect(await tryRecovery(device, 'anna', newer)).toBe('joined');
+    await isBack(device);
+    expect((await device.runtime.state()).notices.map(({ kind }) => kind)).not.toContain('recovery-failed');
   });
 
   it('does not stand in the way of itself when it is asked for twice', async () => {
