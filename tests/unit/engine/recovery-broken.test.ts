@@ -2,7 +2,7 @@ import { ed25519 } from '@noble/curves/ed25519.js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Secret } from '../../../src/bytes/index.ts';
 import { createDeliveryClient } from '../../../src/delivery/index.ts';
-import type { DeliveryAnswer, DeliveryCall, DeliveryCalls, Recovery } from '../../../src/engine/ports.ts';
+import type { CommitRouting, DeliveryAnswer, DeliveryCall, DeliveryCalls, Recovery } from '../../../src/engine/ports.ts';
 import { EMULATION_PROTOCOL } from '../../../src/engine/protocol.ts';
 import { recoveryClaim } from '../../../src/engine/recovery.ts';
 import { EMPTY_STATE } from '../../../src/engine/state.ts';
@@ -77,19 +77,31 @@ async function withAnotherKey(request: Recovery, owner: TestDevice): Promise<Rec
   return { ...request, ...fields, keyProof: ed25519.sign(accountKeyContent({ accountId, ...fields }), seed) };
 }
 
-/** A commit of the phone's that says the truth to its siblings and, to the server, that R is `recoveryKey`. */
-async function plant(phone: TestDevice, recoveryKey: Uint8Array): Promise<void> {
+/** A commit of the phone's that says the truth to its siblings, and to the server what `routing` says. */
+async function plant(phone: TestDevice, routing: Partial<CommitRouting>): Promise<void> {
   phone.stop();
   const state = stateOf(await phone.store.load(''));
   const { submission } = (await taken(state, { type: 'prepare', what: { kind: 'renew-keys' } })).emulation!.pending!;
-  await (await phone.hands()).ask('submit', { ...submission, commit: { ...submission.commit!, recoveryKey } });
+  await (await phone.hands()).ask('submit', { ...submission, commit: { ...submission.commit!, ...routing } });
 }
 
-describe('a recovery key that a device has put at the server alone', () => {
-  it('is no way back for it once it is removed: what its siblings commit states the right one again', async () => {
+describe('what a device has told the server alone', () => {
+  it('does not keep it in the emulation group: who is unknown to the server can be removed all the same', async () => {
+    const { laptop, phone, ben, id } = await scene();
+    const idOf = (name: string): Promise<string> => laptop.until(({ devices }) => devices.find((each) => each.name === name)?.deviceId);
+    const [own, other] = [await idOf('laptop'), await idOf('phone')];
+    await plant(phone, { devices: [new Uint8Array(Buffer.from(own, 'hex'))] });
+    await settle(laptop, ben);
+    await laptop.do({ command: 'removeDevice', deviceId: other });
+    await laptop.until(({ devices, removal }) => (devices.length === 1 && removal === undefined) || undefined);
+    await laptop.send(id, 'alone');
+    expect(await ben.texts(id, 2)).toEqual(['before', 'alone']);
+  });
+
+  it('of R is no way back for it once it is removed: what its siblings commit states the right one again', async () => {
     const { laptop, phone, ben, id, entropy } = await scene();
     const own = random(32);
-    await plant(phone, recoveryKeyOf(own).publicKey);
+    await plant(phone, { recoveryKey: recoveryKeyOf(own).publicKey });
     await expect(stranger('anna', own)).rejects.toThrow('another group');
     await settle(laptop, ben);
     const deviceId = await laptop.until(({ devices }) => devices.find(({ name }) => name === 'phone')?.deviceId);

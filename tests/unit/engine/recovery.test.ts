@@ -305,6 +305,56 @@ describe('a recovery among other things that happen to the account', () => {
     expect((await fresh.runtime.state()).phrase).toBe('replace');
   });
 
+  it('goes together with a removal that the person asks for at once', async () => {
+    const { laptop, ben, ids, entropy } = await scene();
+    laptop.stop();
+    const fresh = world.device();
+    expect(await tryRecovery(fresh, 'anna', entropy)).toBe('joined');
+    const deviceId = await fresh.until(({ devices }) => devices.find(({ own }) => !own)?.deviceId);
+    await fresh.do({ command: 'removeDevice', deviceId });
+    await isBack(fresh);
+    await fresh.until(({ devices, removal }) => (devices.length === 1 && removal === undefined) || undefined);
+    for (const id of ids) {
+      await fresh.send(id, 'without the laptop');
+      expect((await ben.texts(id, 2)).at(-1)).toBe('without the laptop');
+    }
+    expect((await (await fresh.hands()).fence()).keyVersion).toBe(3);
+  });
+
+  it('ends though the account is removed from a conversation in the middle of it', async () => {
+    const { laptop, ben, ids, entropy } = await scene();
+    laptop.stop();
+    const fresh = world.device();
+    const gate = fresh.holdBack('"fence":{');
+    expect(await tryRecovery(fresh, 'anna', entropy)).toBe('joined');
+    await gate.reached;
+    const { account } = await fresh.runtime.state();
+    await ben.do({ command: 'removeMember', conversationId: ids[1]!, accountId: account!.accountId });
+    await ben.conversation(ids[1]!, ({ members }) => members.length === 1);
+    gate.open();
+    await isBack(fresh);
+    await fresh.send(ids[0]!, 'still here');
+    expect((await ben.texts(ids[0]!, 2)).at(-1)).toBe('still here');
+  });
+
+  it('and the linking of a device do not hinder each other', async () => {
+    const { laptop, ids, entropy } = await scene();
+    const phone = world.device();
+    await phone.do({ command: 'startLink', deviceName: 'phone' });
+    await laptop.do({ command: 'acceptLinkCode', code: await phone.until(({ link }) => link?.code) });
+    for (const device of [phone, laptop]) await device.until(({ link }) => link?.step === 'compare' || undefined);
+    const gate = laptop.holdBack('"newDevice":{');
+    for (const device of [phone, laptop]) await device.do({ command: 'confirmLink', yes: true });
+    await gate.reached;
+    const fresh = await recovered(world, 'anna', entropy);
+    gate.open();
+    await phone.until(({ phase }) => phase === 'ready' || undefined);
+    for (const device of [laptop, phone, fresh]) await device.until(({ devices }) => devices.length === 3 || undefined);
+    await phone.conversation(ids[0]!, ({ state }) => state === 'ready');
+    await phone.send(ids[0]!, 'from the phone');
+    expect((await fresh.texts(ids[0]!, 1)).at(-1)).toBe('from the phone');
+  });
+
   it('asks before it joins where somebody added the account and nobody has answered', async () => {
     const { laptop, ben, entropy } = await scene();
     laptop.goOffline();
