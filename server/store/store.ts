@@ -86,7 +86,7 @@ export interface DeliveryStore {
   readSequence(caller: Caller, after: number, limit: number, maxBytes: number, now: number): Promise<SequencePage>;
   /**
    * Cuts a device off at once, revokes the account's unused KeyPackages, raises the floor and says so in the
-   * emulation group's log. Idempotent. @returns whether anything has changed. @throws no-such-device, last-device
+   * emulation group's log. Idempotent for the same statement. @returns whether anything has changed. @throws no-such-device, last-device
    */
   beginRemoval(caller: Caller, deviceId: DeviceId, statement: Uint8Array, entryId: Uint8Array, now: number): Promise<boolean>;
   /** @throws unknown-account */

@@ -7,6 +7,7 @@ import { EMULATION_PROTOCOL } from '../../../src/engine/protocol.ts';
 import { recoveryClaim } from '../../../src/engine/recovery.ts';
 import { EMPTY_STATE } from '../../../src/engine/state.ts';
 import { accountKeyContent } from '../../../src/virtual-client/account-proof.ts';
+import { encodeRemovalStatement } from '../../../src/virtual-client/removal-statement.ts';
 import { deriveRecoveryKey, type RecoveryKey } from '../../../src/virtual-client/index.ts';
 import { confirmNewPhrase, recovered } from '../../support/engine-recovery.ts';
 import { random, settle, stateOf, take, taken } from '../../support/engine-snapshot.ts';
@@ -96,6 +97,26 @@ describe('what a device has told the server alone', () => {
     await laptop.until(({ devices, removal }) => (devices.length === 1 && removal === undefined) || undefined);
     await laptop.send(id, 'alone');
     expect(await ben.texts(id, 2)).toEqual(['before', 'alone']);
+  });
+
+  it('of a removal that nobody follows does not stand in the way of a real one', async () => {
+    const { laptop, phone, ben, id } = await scene();
+    const tablet = await world.link(laptop, 'tablet');
+    await settle(laptop, phone, tablet, ben);
+    const deviceId = await laptop.until(({ devices }) => devices.find(({ name }) => name === 'phone')?.deviceId);
+    const target = new Uint8Array(Buffer.from(deviceId, 'hex'));
+    const statement = encodeRemovalStatement({ deviceId: target, signatureKey: random(32), signature: random(64) });
+    await (await tablet.hands()).ask('begin-removal', { deviceId: target, statement });
+    await phone.until(({ phase }) => phase === 'unlinked' || undefined);
+    await laptop.until(({ notices }) => notices.some(({ kind }) => kind === 'refused-message') || undefined);
+    await laptop.do({ command: 'removeDevice', deviceId });
+    await laptop.until(({ devices, removal }) => (devices.length === 2 && removal === undefined) || undefined);
+    await laptop.send(id, 'without the phone');
+    expect(await ben.texts(id, 2)).toEqual(['before', 'without the phone']);
+    await settle(laptop, tablet, ben);
+    const added = await ben.startConversation(['anna'], 'new one');
+    await ben.send(added, 'hello');
+    expect(await laptop.texts(added, 1)).toEqual(['hello']);
   });
 
   it('of R is no way back for it once it is removed: what its siblings commit states the right one again', async () => {
