@@ -113,6 +113,8 @@ function refuseEmulationEntry(turn: Turn, entry: SequenceEntry): void {
     const refusedCommit = entry.kind === 'commit' && BigInt(entry.epoch) === group.context.epoch ? entry.position : undefined;
     turn.updateEmulation({ position: entry.position, ...(refusedCommit !== undefined && { refusedCommit }) });
   }
+  // The server has raised the floor and revoked all KeyPackages: new ones can be announced in another epoch only.
+  if (entry.kind === 'begin-removal') turn.updateEmulation({ renewalAsked: true });
   if (pending === undefined) return;
   if (isNamedBy(entry, pending.submission.messageId)) {
     dropPending(turn, pending);

@@ -138,6 +138,7 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
     return [{ lane, do: 'prepare', what: { kind: 'add-device' } }];
   }
   if (announceDevices.length > 0) return [{ lane, do: 'prepare', what: { kind: 'device-profile' } }];
+  if (emulation.renewalAsked && !isRemoving(emulation)) return [{ lane, do: 'prepare', what: { kind: 'renew-keys' } }];
   const mayMakeKeyPackages = state.uploads === undefined && !isRemoving(emulation);
   const makeKeyPackages: Todo = { lane, do: 'prepare', what: { kind: 'key-packages' } };
   // After a recovery they come before the conversations (draft section 4.2): nobody could add the account meanwhile.

@@ -109,6 +109,10 @@ describe('what a device has told the server alone', () => {
     await (await tablet.hands()).ask('begin-removal', { deviceId: target, statement });
     await phone.until(({ phase }) => phase === 'unlinked' || undefined);
     await laptop.until(({ notices }) => notices.some(({ kind }) => kind === 'refused-message') || undefined);
+    await settle(laptop, tablet, ben);
+    const stillReached = await ben.startConversation(['anna'], 'in between');
+    await ben.send(stillReached, 'hello');
+    expect(await laptop.texts(stillReached, 1)).toEqual(['hello']);
     await laptop.do({ command: 'removeDevice', deviceId });
     await laptop.until(({ devices, removal }) => (devices.length === 2 && removal === undefined) || undefined);
     await laptop.send(id, 'without the phone');
