@@ -147,7 +147,8 @@ function fitsHigherLevelGroup({ kind, message, generation, fence, commit }: Subm
   // An Update cannot be told from another proposal, so that all of them state it.
   if ((kind === 'application') !== (fence === undefined)) return false;
   if (commit === undefined) return true;
-  if (commit.announces.length > 0 || commit.newDevice !== undefined || commit.recoveryKey !== undefined) return false;
+  if (commit.announces.length > 0 || commit.newDevice !== undefined) return false;
+  if (commit.recoveryKey !== undefined || commit.devices !== undefined) return false;
   // A member changes the invitation, somebody from outside uses it.
   if (isPrivate ? commit.invited !== undefined : commit.invitation !== undefined) return false;
   // An external commit moves its account's own leaf and nobody else's.

@@ -15,31 +15,40 @@ import type { VouchedFor } from '../store/store.ts';
 export function recoveryRoutes(service: Service): Hono {
   const routes = new Hono();
 
-  /** The request under its schema, signed by the device that it names, and R's word for that device. */
+  /** The request under its schema, signed by the device that it names. */
   async function claim<Request extends RecoveryClaim>(
     context: Context,
     schema: Parameters<typeof readFrame<Request>>[0],
-  ): Promise<{ readonly request: Request; readonly vouched: VouchedFor }> {
+  ): Promise<Request> {
     service.rates.recovery.take(service.addressOf(context));
     const authorization = service.verifier.read(context.req.header('Authorization'));
     const body = await readBody(context, MAX_BODY.recovery);
     const request = readFrame(schema, body);
     if (!equal(authorization.deviceId, request.deviceId)) throw new Refusal('bad-signature');
     await service.verifier.verify(authorization, request.deviceKey, { method: 'POST', target: targetOf(context), body });
+    return request;
+  }
+
+  /** R's word for the device. */
+  async function vouch(request: RecoveryClaim): Promise<VouchedFor> {
     const vouched = await service.store.recoveryKey(request.username);
     if (vouched === undefined || !verifyEd25519(vouched.recoveryKey, recoveryProofContent(request), request.proof)) {
       throw new Refusal('recovery-refused');
     }
-    return { request, vouched };
+    return vouched;
   }
 
   routes.post('/recovery/open', async (context) => {
-    const { vouched } = await claim(context, openRecoveryFrame);
-    return answer(await service.store.openRecovery(vouched));
+    const request = await claim(context, openRecoveryFrame);
+    return answer(await service.store.openRecovery(await vouch(request)));
   });
 
   routes.post('/recovery', async (context) => {
-    const { request, vouched } = await claim(context, recoverFrame);
+    const request = await claim(context, recoverFrame);
+    // Who asks again after R has changed is in already; it must not take its account for lost.
+    const again = await service.store.recoveredAgain(request);
+    if (again !== undefined) return answer(again);
+    const vouched = await vouch(request);
     const { accountId } = vouched;
     const { keyVersion, signatureKey, keyProof } = request;
     if (!verifyEd25519(signatureKey, accountKeyContent({ accountId, keyVersion, signatureKey }), keyProof)) {

@@ -26,6 +26,8 @@ export function accountsOf(database: Database) {
   const insertAccount = database.prepare('INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?, 0)');
   const deviceById = database.prepare<[Uint8Array], DeviceRow>('SELECT account_id, device_key FROM devices WHERE device_id = ?');
   const countDevices = database.prepare<[Uint8Array], { count: number }>('SELECT count(*) AS count FROM devices WHERE account_id = ?');
+  const devicesOf = database.prepare<[Uint8Array], { device_id: Uint8Array }>('SELECT device_id FROM devices WHERE account_id = ?');
+  const deleteDevice = database.prepare('DELETE FROM devices WHERE device_id = ?');
   const insertDevice = database.prepare('INSERT INTO devices VALUES (?, ?, ?)');
   const groupExists = database.prepare<[Uint8Array], object>('SELECT 1 FROM groups WHERE group_id = ?');
   const insertGroup = database.prepare('INSERT INTO groups (group_id, emulates, epoch, last_position, group_info) VALUES (?, ?, 0, 0, ?)');
@@ -70,6 +72,13 @@ export function accountsOf(database: Database) {
     insertDevice.run(deviceId, accountId, deviceKey);
   }
 
+  /** Forgets the account's devices that are not in `devices`. */
+  function keepDevices(accountId: AccountId, devices: readonly DeviceId[]): void {
+    for (const { device_id } of devicesOf.all(accountId)) {
+      if (!devices.some((deviceId) => equal(deviceId, device_id))) deleteDevice.run(device_id);
+    }
+  }
+
   function requireAccount(accountId: AccountId): AccountRow {
     const row = accountById.get(accountId);
     if (row === undefined) throw new Refusal('unknown-account', { accountId });
@@ -80,6 +89,7 @@ export function accountsOf(database: Database) {
     requireDevice,
     createAccount,
     addDevice,
+    keepDevices,
     requireAccount,
     findDevice(deviceId: DeviceId) {
       const row = deviceById.get(deviceId);

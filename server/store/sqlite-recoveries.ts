@@ -76,8 +76,8 @@ export function recoveriesOf(database: Database, accounts: Accounts, keyPackages
     const { accountId } = vouched;
     const { deviceId, deviceKey, signatureKey, epoch, commit, resync } = recovery;
     const groupId = accounts.requireAccount(accountId).emulation_group_id;
-    const known = accounts.findDevice(deviceId);
-    if (known !== undefined) return { answer: answerAgain(accountId, groupId, recovery, known), changed: false };
+    const known = recoveredAgain(recovery);
+    if (known !== undefined) return { answer: known, changed: false };
     checkKey(vouched);
     checkRecovery(recovery, groupId);
     const group = groupOf.get(groupId);
@@ -94,20 +94,20 @@ export function recoveriesOf(database: Database, accounts: Accounts, keyPackages
     return { answer: { keyVersion, binding, ...place }, changed: true };
   }
 
-  /** The key's entry is the second after the external commit's. */
-  function answerAgain(
-    accountId: AccountId,
-    groupId: Uint8Array,
-    { deviceKey, keyVersion, commit }: Recovery,
-    known: { readonly accountId: AccountId; readonly deviceKey: Uint8Array },
-  ): Answer {
+  /** The first answer, if the device is in already. The key's entry is the second after the external commit's. */
+  function recoveredAgain({ deviceId, deviceKey, keyVersion, commit }: Recovery): Answer | undefined {
+    const known = accounts.findDevice(deviceId);
+    if (known === undefined) return undefined;
+    const { accountId } = known;
+    const groupId = accounts.requireAccount(accountId).emulation_group_id;
     const position = (entryOf.get(accountId, commit.messageId)?.position ?? -Infinity) + 2;
     const entry = Number.isFinite(position) ? placeOf.get(accountId, groupId, position) : undefined;
-    if (entry === undefined || !equal(known.accountId, accountId) || !equal(known.deviceKey, deviceKey)) throw new Refusal('malformed');
+    if (entry === undefined || !equal(known.deviceKey, deviceKey)) throw new Refusal('malformed');
     return { keyVersion: keyVersion + 1, binding: entry.message, position, sequence: entry.sequence };
   }
 
-  return { keyOf, setKey: (accountId: AccountId, recoveryKey: Uint8Array) => void set.run(accountId, recoveryKey), open, recover };
+  const setKey = (accountId: AccountId, recoveryKey: Uint8Array) => void set.run(accountId, recoveryKey);
+  return { keyOf, setKey, open, recover, recoveredAgain };
 }
 
 export type Recoveries = ReturnType<typeof recoveriesOf>;

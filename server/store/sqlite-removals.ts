@@ -26,6 +26,9 @@ export function removalsOf(database: Database, accounts: Accounts, keyPackages: 
   const insertRemoval = database.prepare('INSERT INTO removals VALUES (?, ?, ?)');
   const deleteDevice = database.prepare('DELETE FROM devices WHERE device_id = ?');
   const countDevices = database.prepare<[Uint8Array], { count: number }>('SELECT count(*) AS count FROM devices WHERE account_id = ?');
+  const isStated = database.prepare<[Uint8Array, Uint8Array], object>(
+    "SELECT 1 FROM log WHERE group_id = ? AND kind = 'begin-removal' AND message = ? LIMIT 1",
+  );
   const groupOf = database.prepare<[Uint8Array], GroupRow>('SELECT epoch, last_position FROM groups WHERE group_id = ?');
   const movePosition = database.prepare('UPDATE groups SET last_position = ? WHERE group_id = ?');
   const append = database.prepare('INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)');
@@ -40,13 +43,22 @@ export function removalsOf(database: Database, accounts: Accounts, keyPackages: 
 
   function begin(accountId: AccountId, deviceId: DeviceId, statement: Uint8Array, entryId: Uint8Array, now: number): boolean {
     const earlier = removalOf.get(deviceId);
-    if (earlier !== undefined && equal(earlier.account_id, accountId)) return false;
+    if (earlier !== undefined && equal(earlier.account_id, accountId)) return repeat(accountId, statement, entryId, now);
     const device = accounts.findDevice(deviceId);
-    if (device === undefined || !equal(device.accountId, accountId)) throw new Refusal('no-such-device');
-    if ((countDevices.get(accountId)?.count ?? 0) < 2) throw new Refusal('last-device');
+    if (device !== undefined && !equal(device.accountId, accountId)) throw new Refusal('no-such-device');
+    // One that is not known here may be in the emulation group for all that, by another ID than the one it had told or without any.
+    if (device !== undefined && (countDevices.get(accountId)?.count ?? 0) < 2) throw new Refusal('last-device');
     const { epoch } = emulationGroupOf(accountId);
     deleteDevice.run(deviceId);
     insertRemoval.run(deviceId, accountId, epoch + 1);
+    keyPackages.revoke(accountId);
+    announce(accountId, 'begin-removal', statement, entryId, now);
+    return true;
+  }
+
+  /** Whether siblings followed the statement before it is not known here: another one is theirs to judge, too. */
+  function repeat(accountId: AccountId, statement: Uint8Array, entryId: Uint8Array, now: number): boolean {
+    if (isStated.get(accounts.requireAccount(accountId).emulation_group_id, statement) !== undefined) return false;
     keyPackages.revoke(accountId);
     announce(accountId, 'begin-removal', statement, entryId, now);
     return true;

@@ -184,6 +184,7 @@ export function submissionsOf(
       accounts.addDevice(sender, newDevice.deviceId, newDevice.deviceKey);
       links.deliverWelcome(newDevice.linkId, welcome.message, now);
     }
+    if (commit.devices !== undefined) accounts.keepDevices(sender, commit.devices);
     moveEpoch.run(epoch + 1, commit.groupInfo, groupId);
     deleteGenerations.run(groupId); // nothing of a past epoch is accepted any more
   }

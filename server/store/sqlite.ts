@@ -60,6 +60,7 @@ export function openSqliteStore(path: string, consistency: Consistency): Deliver
     },
     recoveryKey: (username) => read(() => recoveries.keyOf(username)),
     openRecovery: (vouched) => read(() => recoveries.open(vouched)),
+    recoveredAgain: (recovery) => read(() => recoveries.recoveredAgain(recovery)),
     recover: (vouched, recovery, binding, entryId, now) => write(() => recoveries.recover(vouched, recovery, binding, entryId, now)),
     listGroups: (caller) => read(as(caller, () => reads.groups(caller.accountId))),
     readGroup: (caller, groupId, epoch) => read(as(caller, () => reads.group(caller.accountId, groupId, epoch))),

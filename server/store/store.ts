@@ -95,7 +95,7 @@ export interface DeliveryStore {
   readSequence(caller: Caller, after: number, limit: number, maxBytes: number, now: number): Promise<SequencePage>;
   /**
    * Cuts a device off at once, revokes the account's unused KeyPackages, raises the floor and says so in the
-   * emulation group's log. Idempotent. @returns whether anything has changed. @throws no-such-device, last-device
+   * emulation group's log. Idempotent for the same statement. @returns whether anything has changed. @throws no-such-device, last-device
    */
   beginRemoval(caller: Caller, deviceId: DeviceId, statement: Uint8Array, entryId: Uint8Array, now: number): Promise<boolean>;
   /** @throws unknown-account */
@@ -109,6 +109,8 @@ export interface DeliveryStore {
   recoveryKey(username: string): Promise<VouchedFor | undefined>;
   /** What a device needs to join with R. @throws recovery-refused when R has changed */
   openRecovery(vouched: VouchedFor): Promise<OpenedRecovery>;
+  /** The answer to a recovery that was accepted before, whatever R is by now; undefined for a device that is not known. @throws malformed */
+  recoveredAgain(recovery: Recovery): Promise<DeliveryCalls['recover']['answer'] | undefined>;
   /**
    * Reading section 11: registers the device, revokes the account's unused KeyPackages, appends the external
    * commit and the ResyncMessage to the emulation group's log and binds the new account key. Idempotent by

@@ -33,6 +33,8 @@ export const MAX_LINK_PAYLOAD = 32 * 1024;
 export const MAX_REMOVAL_STATEMENT = 128;
 /** As many as an account has devices at most: only those whose leaf still stands are of interest. */
 export const MAX_RECOVERY_STATEMENTS = 32;
+/** Devices in one emulation group: as many as an account has at most, and as many again that are cut off and not yet out. */
+export const MAX_LISTED_DEVICES = 64;
 /** A commit or GroupInfo of an emulation group of 32 devices takes some 20 kB. */
 export const MAX_RECOVERY_MESSAGE = 256 * 1024;
 /** Groups that one account is in: five times what the client is designed for. */

@@ -9,7 +9,7 @@ import { lifetimeFrom } from './key-package-messages.ts';
 import { emulationGroupExtensions, emulatorLeafTemplate } from './leaf-templates.ts';
 import type { DeliveryAnswer, DeliveryCalls } from './ports.ts';
 import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
-import { deviceKeyOf, isDeviceName, newDevice } from './device.ts';
+import { deviceKeyOf, isDeviceName, isUsername, newDevice } from './device.ts';
 import { forgetClosedLink } from './linking.ts';
 import { NO_REMOVAL } from './removal-state.ts';
 import { EMPTY_STATE, type EngineState } from './state.ts';
@@ -18,12 +18,6 @@ import { forgetRecovery } from './recovery.ts';
 import type { Turn } from './turn.ts';
 
 /** Every account is a virtual client from its first device on. */
-
-const USERNAME = /^[a-z0-9._-]{2,32}$/;
-
-export function isUsername(text: string): boolean {
-  return USERNAME.test(text);
-}
 
 /** Makes the device, the account key and the emulation group; the server is asked afterwards. */
 export async function createAccount(turn: Turn, username: string, deviceName: string): Promise<CommandProblem | undefined> {

@@ -62,6 +62,9 @@ export type CommandProblem =
   | 'last-device' // nobody would be left to act for the account
   | 'phrase-replaced' // another phrase was made meanwhile
   | 'recovery-refused' // no such account, no phrase, or another one
+  | 'recovery-under-way' // this device is joining already
+  | 'recovery-later' // asked for too often
+  | 'too-many-devices'
   | 'recovery-moved' // the account changed under the recovery: the phrase is needed again
   | 'recovery-tampered' // what the server gave is not the account that the phrase is for
   | 'invitation-malformed'

@@ -5,6 +5,12 @@ import { EMULATION_SUITE } from './protocol.ts';
 import type { DeviceState } from './state.ts';
 import type { Turn } from './turn.ts';
 
+const USERNAME = /^[a-z0-9._-]{2,32}$/;
+
+export function isUsername(text: string): boolean {
+  return USERNAME.test(text);
+}
+
 export function isDeviceName(text: string): boolean {
   const length = utf8(text).length;
   return length > 0 && length <= MAX_DEVICE_NAME && text.trim() === text;

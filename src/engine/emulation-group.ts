@@ -4,9 +4,11 @@ import {
   buildKeyPackage,
   commit,
   keyPackageRef,
+  memberLeaves,
   open,
   protectApplication,
   type Extension,
+  type GroupState,
   type LeafNode,
   type OpenedApplication,
   type OpenedCommit,
@@ -30,15 +32,15 @@ import { othersFrom } from './later.ts';
 import { followInvitationMessage } from './invitation.ts';
 import { INVITATION_MESSAGE } from './invitation-link.ts';
 import { endLink } from './linking.ts';
-import { emulatorLeafCheck } from './leaf-check.ts';
+import { deviceIdOf, emulatorLeafCheck } from './leaf-check.ts';
 import { emulatorLeafTemplate } from './leaf-templates.ts';
-import type { CommitRouting, DeliveryAnswer, NewDevice, SequenceEntry, Submission } from './ports.ts';
+import type { CommitRouting, DeliveryAnswer, DeviceId, NewDevice, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import { dropPending, secretsOf } from './pending-emulation.ts';
 import type { EmulationState, OutstandingKeyPackage, PendingEmulationMessage } from './state.ts';
 import { beginRenewal, noteOwnPath } from './renewal-state.ts';
 import type { Turn } from './turn.ts';
-import { checkRecovering, followRecoveryKey } from './recovery-phrase.ts';
+import { checkRecovering, followRecoveryKey, recoveryKeyOf } from './recovery-phrase.ts';
 import { afterRecovery, afterRemove, followAccountKey, followBegin, followResync } from './removal-follow.ts';
 import { allocate, currentEpoch, evaluate, prepareLeaf } from './virtual-leaf.ts';
 
@@ -139,9 +141,10 @@ export async function prepareCommit(turn: Turn, what: EmulationCommit): Promise<
     groupInfo: value.groupInfo,
     announces: what.keyPackages.map(({ keyPackageRef: ref }) => ref),
     newDevice: what.newDevice,
-    recoveryKey: what.recoveryKey,
     invitation: undefined,
     invited: undefined,
+    recoveryKey: what.recoveryKey ?? recoveryKeyOf(group.context.extensions),
+    devices: devicesAfter(group, what),
     refuses: refusedCommit,
   };
   turn.updateEmulation({
@@ -164,6 +167,12 @@ export async function prepareCommit(turn: Turn, what: EmulationCommit): Promise<
       accepted: false,
     },
   });
+}
+
+function devicesAfter(group: GroupState, { proposals, newDevice }: EmulationCommit): DeviceId[] {
+  const removed = proposals.flatMap((proposal) => (proposal.proposalType === 'remove' ? [proposal.remove.removed] : []));
+  const stay = memberLeaves(group).filter(({ leafIndex }) => !removed.includes(leafIndex));
+  return [...stay.map(({ leaf }) => deviceIdOf(leaf)), ...(newDevice === undefined ? [] : [newDevice.deviceId])];
 }
 
 /** Tells the siblings a device's name. */
@@ -299,7 +308,9 @@ async function followCommit(
   });
   const effects = applied.value;
   const rekeyed = followRecoveryKey(turn, applied.next, own !== undefined);
-  if (action !== undefined && (rekeyed || effects.added.length > 0 || effects.removed.length > 0)) throw new EngineError('bad-action');
+  const isMoved = effects.added.length > 0 || effects.removed.length > 0;
+  // Each has consequences of its own: a new R must not hide those of an Add or a Remove.
+  if ([action !== undefined, rekeyed, isMoved].filter(Boolean).length > 1) throw new EngineError('bad-action');
   turn.spend(applied.spent);
   if (effects.removedSelf) {
     turn.update({ unlinked: true });
@@ -314,7 +325,7 @@ async function followCommit(
   // A new R changes nothing that the conversations' leaves come from.
   if (action === undefined && !rekeyed) {
     const floor = { epoch: epoch.epoch, by: emulatorLeaf, othersFrom: othersFrom(turn) };
-    if (effects.added.length > 0 || effects.removed.length > 0) turn.updateEmulation({ floor });
+    if (isMoved) turn.updateEmulation({ floor });
     beginRenewal(turn, floor, own?.purpose === 'renew' && !turn.emulation().renewalAsked);
   }
   if (effects.removed.length > 0) {

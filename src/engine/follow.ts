@@ -115,9 +115,15 @@ function refuseEmulationEntry(turn: Turn, entry: SequenceEntry): void {
     const refusedCommit = entry.kind === 'commit' && BigInt(entry.epoch) === group.context.epoch ? entry.position : undefined;
     turn.updateEmulation({ position: entry.position, ...(refusedCommit !== undefined && { refusedCommit }) });
   }
-  if (pending !== undefined && isNamedBy(entry, pending.submission.messageId)) {
+  // The server has raised the floor and revoked all KeyPackages: new ones can be announced in another epoch only.
+  if (entry.kind === 'begin-removal') turn.updateEmulation({ renewalAsked: true });
+  if (pending === undefined) return;
+  if (isNamedBy(entry, pending.submission.messageId)) {
     dropPending(turn, pending);
     if (pending.purpose === 'add-device') endLink(turn, 'code-tampered');
+  } else if (turn.emulation().refusedCommit === entry.position) {
+    // The server's epoch is over: it has refused ours, or will. What takes its place names the refused commit.
+    dropPending(turn, pending);
   }
 }
 

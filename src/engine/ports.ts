@@ -50,12 +50,14 @@ export interface CommitRouting {
   /** Refs that a KeyPackageUpload in this commit (emulation group) announces. */
   readonly announces: readonly Uint8Array[];
   readonly newDevice: NewDevice | undefined;
-  /** R that a GroupContextExtensions proposal in this commit (emulation group) sets (reading section 11). */
+  /** R of the emulation group after this commit (reading section 11). Every commit there states it: an earlier one may have lied. */
   readonly recoveryKey: Uint8Array | undefined;
   /** What a GroupContextExtensions proposal in this commit (higher-level group) makes of the group's invitation key; undefined where it stays. */
   readonly invitation: { readonly key: Uint8Array | undefined } | undefined;
   /** On an external commit by an account that is no member: the invitation key's signature over InvitationRequestTBS. */
   readonly invited: Uint8Array | undefined;
+  /** Who is in the emulation group after this commit, for the same reason: the server forgets any other device of the account. */
+  readonly devices: readonly DeviceId[] | undefined;
   /** Log position of the commit for the same epoch that this one's maker refused (reading section 15). */
   readonly refuses: number | undefined;
 }

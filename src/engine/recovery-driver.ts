@@ -3,7 +3,7 @@ import { deriveRecoveryKey } from '../virtual-client/index.ts';
 import type { Command, CommandProblem, CommandResult } from './command.ts';
 import type { DeliveryAnswer, DeliveryCalls } from './ports.ts';
 import { EMULATION_PROTOCOL } from './protocol.ts';
-import { recoveryClaim } from './recovery.ts';
+import { recoveryClaim, recoveryProblem } from './recovery.ts';
 import { phraseIdOf } from './recovery-phrase.ts';
 import type { EngineState } from './state.ts';
 
@@ -76,7 +76,7 @@ async function tryToJoin(
     const claim = recoveryClaim(device, username, key);
     const answer = await hands.ask('open-recovery', claim);
     if (answer.outcome === 'unreachable') return 'offline';
-    if (answer.outcome === 'refused') return answer.problem.type === 'recovery-refused' ? 'recovery-refused' : 'offline';
+    if (answer.outcome === 'refused') return recoveryProblem(answer.problem);
     const opened = answer.value;
     const problem = await hands.settle(() =>
       hands.step({ command: 'joinByRecovery', material: { opened, claim, key, authenticationKey } }),

@@ -1,19 +1,26 @@
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { equal, Secret, toHex } from '../bytes/index.ts';
-import { externalCommit, open, protectApplication, readGroupInfo, secretsOfGroup, type LeafNode } from '../mls/index.ts';
+import { externalCommit, memberLeaves, open, protectApplication, readGroupInfo, secretsOfGroup, type LeafNode } from '../mls/index.ts';
 import { accountKeyContent, recoveryProofContent } from '../virtual-client/account-proof.ts';
 import { encodeResyncMessage } from '../virtual-client/emulation-message.ts';
-import { encodeActionAad, epochSecrets, signRecovery, type RecoveryKey } from '../virtual-client/index.ts';
+import {
+  decodeAccountBinding,
+  encodeActionAad,
+  epochSecrets,
+  signRecovery,
+  verifyAccountBinding,
+  type RecoveryKey,
+} from '../virtual-client/index.ts';
 import { decodeRemovalStatement, removalContent } from '../virtual-client/removal-statement.ts';
 import { DecodeError } from '../wire/index.ts';
 import type { CommandProblem } from './command.ts';
 import { paddingFor } from './content.ts';
-import { deviceKeyOf, isDeviceName, newDevice } from './device.ts';
+import { deviceKeyOf, isDeviceName, isUsername, newDevice } from './device.ts';
 import { enterEmulationEpoch } from './emulation-epochs.ts';
 import { EngineError, isNamed } from './errors.ts';
 import { deviceIdOf, emulatorLeafCheck } from './leaf-check.ts';
 import { emulatorLeafTemplate } from './leaf-templates.ts';
-import type { DeliveryAnswer, OpenedRecovery, Recovery, RecoveryClaim } from './ports.ts';
+import type { DeliveryAnswer, DeliveryCalls, OpenedRecovery, Recovery, RecoveryClaim } from './ports.ts';
 import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import { NO_PHRASE, recoveryKeyOf } from './recovery-phrase.ts';
 import { NO_REMOVAL } from './removal-state.ts';
@@ -32,7 +39,9 @@ import type { Turn } from './turn.ts';
 export function beginRecovery(turn: Turn, username: string, deviceName: string): CommandProblem | undefined {
   forgetRecovery(turn);
   const { state } = turn;
+  if (state.recovering !== undefined) return 'recovery-under-way';
   if (state.device !== undefined || state.link !== undefined) return 'not-ready';
+  if (!isUsername(username)) return 'username-invalid';
   if (!isDeviceName(deviceName)) return 'device-name-invalid';
   turn.update({ device: newDevice(turn, deviceName), recovering: { username, pending: undefined } });
   return undefined;
@@ -44,8 +53,9 @@ export function recoveryClaim(device: DeviceState, username: string, { seed }: R
   return { ...fields, proof: ed25519.sign(recoveryProofContent(fields), seed.reveal()) };
 }
 
-/** Everything made for a recovery that is not under way at the server is forgotten. */
+/** Everything made for a recovery that is not under way at the server is forgotten, and that it failed: whoever calls this knows. */
 export function forgetRecovery(turn: Turn): void {
+  turn.update({ notices: turn.state.notices.filter(({ kind }) => kind !== 'recovery-failed') });
   if (turn.state.recovering !== undefined && turn.state.recovering.pending === undefined) forgetAll(turn);
 }
 
@@ -62,6 +72,7 @@ export interface RecoveryMaterial {
 export async function joinByRecovery(turn: Turn, material: RecoveryMaterial): Promise<CommandProblem | undefined> {
   const { recovering } = turn.state;
   if (recovering === undefined || recovering.pending !== undefined) return 'not-ready';
+  if (!equal(material.claim.deviceId, turn.device().deviceId)) return 'not-ready';
   try {
     await turn.attempt(() => join(turn, recovering, material));
     return undefined;
@@ -194,15 +205,15 @@ export function recoveringTodos(recovering: RecoveringState | undefined): Todo[]
 }
 
 /** The device is in the account; or the account had moved on, and the phrase is needed again; or it is not to be. */
-export function onRecoverAnswer(turn: Turn, answer: DeliveryAnswer<'recover'>): void {
+export async function onRecoverAnswer(turn: Turn, answer: DeliveryAnswer<'recover'>): Promise<void> {
   const { recovering } = turn.state;
   const pending = recovering?.pending;
   if (pending === undefined || recovering === undefined || answer.outcome === 'unreachable') return;
   if (answer.outcome === 'refused') {
-    const { type, retryAfter } = answer.problem;
-    if (retryAfter === undefined) giveUp(turn, recovering, type);
+    if (answer.problem.retryAfter === undefined) giveUp(turn, recovering, recoveryProblem(answer.problem));
     return;
   }
+  if (!(await isVouchedFor(pending, answer.value))) return giveUp(turn, recovering, 'recovery-tampered');
   const { keyVersion, binding, position, sequence } = answer.value;
   const { accountId, signer, authenticationKey, request } = pending;
   const { username } = recovering;
@@ -214,14 +225,52 @@ export function onRecoverAnswer(turn: Turn, answer: DeliveryAnswer<'recover'>): 
     contacts: new Map([[toHex(accountId), username]]),
   });
   turn.updateEmulation({ position, joinedAt: position });
+  turn.notice('devices-found', String(memberLeaves(turn.emulation().group).length - 1));
   turn.outcome = { command: 'recover', problem: undefined };
 }
 
-function giveUp(turn: Turn, recovering: RecoveringState, type: string): void {
-  const moved = type === 'stale-epoch' || type === 'stale-key-version';
-  const problem = moved ? 'recovery-moved' : type === 'recovery-refused' ? 'recovery-refused' : 'internal';
+/** What a refusal of the server's means to the person. */
+export function recoveryProblem({ type, retryAfter }: { readonly type: string; readonly retryAfter?: number | undefined }): CommandProblem {
+  switch (type) {
+    case 'stale-epoch':
+    case 'stale-key-version':
+      return 'recovery-moved';
+    case 'recovery-refused':
+      return 'recovery-refused';
+    case 'too-many':
+      return 'too-many-devices';
+    default:
+      return retryAfter === undefined ? 'internal' : 'recovery-later';
+  }
+}
+
+/** The binding that came back is what the device's leaves will carry: others judge it as is done here. */
+async function isVouchedFor(
+  { request, accountId, authenticationKey }: NonNullable<RecoveringState['pending']>,
+  { keyVersion, binding: bytes }: DeliveryCalls['recover']['answer'],
+): Promise<boolean> {
+  try {
+    const binding = decodeAccountBinding(bytes);
+    const { signatureKey } = request;
+    await verifyAccountBinding(EMULATION_PROTOCOL, GROUP_SUITE, authenticationKey, binding, {
+      accountId,
+      signatureKey,
+      replacedKeyVersion: request.keyVersion,
+    });
+    return binding.keyVersion === keyVersion && keyVersion === request.keyVersion + 1;
+  } catch (error) {
+    if (!isNamed(error)) throw error;
+    return false;
+  }
+}
+
+function giveUp(turn: Turn, recovering: RecoveringState, problem: CommandProblem): void {
   turn.outcome = { command: 'recover', problem };
-  if (!moved) return forgetAll(turn);
+  if (problem !== 'recovery-moved') {
+    forgetAll(turn);
+    turn.notice('recovery-failed', problem);
+    return;
+  }
   spendMade(turn);
   turn.update({ recovering: { ...recovering, pending: undefined }, emulation: undefined });
 }

@@ -175,6 +175,7 @@ async function commitExternally(turn: Turn, id: string, { groupInfo, epoch }: De
       recoveryKey: undefined,
       invitation: undefined,
       invited: invited?.proof,
+      devices: undefined,
       refuses: undefined,
     },
   };

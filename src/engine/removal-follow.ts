@@ -94,23 +94,26 @@ export function followResync(turn: Turn, opened: OpenedApplication): void {
   updateRemoval(turn, { keyDue: false, told: [...removal.told, { signatureKey: publicKey, signer: privateKey }], bindAgainAt: 0 });
 }
 
-/** The server has bound a key that a device of the account told. @throws EngineError, VirtualClientError 'binding-...' */
+/**
+ * The server has bound a key. One that a device of the account told becomes the account's; over any other
+ * one a key of ours is to be bound. @throws EngineError 'stale-key-version', VirtualClientError 'binding-...'
+ */
 export async function followAccountKey(turn: Turn, entry: SequenceEntry): Promise<void> {
   const binding = decodeAccountBinding(entry.message);
   const account = turn.account();
-  const { told } = turn.emulation().removal;
-  const index = told.findIndex(({ signatureKey }) => equal(signatureKey, binding.signatureKey));
-  const key = told[index];
-  if (key === undefined) throw new EngineError('unknown-signing-key');
-  if (binding.keyVersion <= account.keyVersion) throw new EngineError('stale-key-version');
+  const { told, foreignVersion } = turn.emulation().removal;
+  if (binding.keyVersion <= Math.max(account.keyVersion, foreignVersion)) throw new EngineError('stale-key-version');
   await verifyAccountBinding(EMULATION_PROTOCOL, GROUP_SUITE, account.authenticationKey, binding, {
     accountId: account.accountId,
-    signatureKey: key.signatureKey,
+    signatureKey: binding.signatureKey,
     replacedKeyVersion: account.keyVersion,
   });
+  const index = told.findIndex(({ signatureKey }) => equal(signatureKey, binding.signatureKey));
+  const key = told[index];
+  if (key === undefined) return followForeignKey(turn, binding.keyVersion);
   const { keyVersion, signatureKey, signer, formerKeys } = account;
   turn.spend(told.slice(0, index).map((passedOver) => passedOver.signer));
-  updateRemoval(turn, { told: told.slice(index + 1), bindAgainAt: 0 });
+  updateRemoval(turn, { told: told.slice(index + 1), foreignVersion: 0, bindAgainAt: 0 });
   turn.update({
     account: {
       ...account,
@@ -120,6 +123,16 @@ export async function followAccountKey(turn: Turn, entry: SequenceEntry): Promis
       formerKeys: [{ keyVersion, signatureKey, signer }, ...formerKeys],
     },
   });
+}
+
+/**
+ * Who bound it is no device in the emulation group: with a recovery that we refuse, or by a device that the
+ * server knows and nobody has added. Until a key of ours has the next version, the server takes no commit of ours.
+ */
+function followForeignKey(turn: Turn, foreignVersion: number): void {
+  const { keyDue, told } = turn.emulation().removal;
+  updateRemoval(turn, { keyDue: keyDue || told.length === 0, foreignVersion, bindAgainAt: 0 });
+  turn.notice('foreign-key', '');
 }
 
 function revokeKeyPackages(turn: Turn): void {

@@ -3,7 +3,16 @@ import type { AccountState, Conversation, EmulationState, EngineState, RemovalSt
 
 /** What the state says of a removal (reading section 12): what is left of it, and what waits for it. */
 
-export const NO_REMOVAL: RemovalState = { asked: [], cutOff: [], removed: [], keyDue: false, told: [], bindAgainAt: 0, floor: 0n };
+export const NO_REMOVAL: RemovalState = {
+  asked: [],
+  cutOff: [],
+  removed: [],
+  keyDue: false,
+  told: [],
+  foreignVersion: 0,
+  bindAgainAt: 0,
+  floor: 0n,
+};
 
 /** From the person's wish until the new account key is bound: no KeyPackages are made, no device is added. */
 export function isRemoving({ removal }: EmulationState): boolean {

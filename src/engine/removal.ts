@@ -40,7 +40,7 @@ export function removeDevice(turn: Turn, { deviceId }: { readonly deviceId: stri
 
 /** Steps that ask the server for something. */
 export function removalRequests(state: EngineState, emulation: EmulationState, now: number): Todo[] {
-  const { asked, told, keyDue, bindAgainAt } = emulation.removal;
+  const { asked, told, keyDue, foreignVersion, bindAgainAt } = emulation.removal;
   const todos: Todo[] = [];
   const ask = asked.find(({ accepted }) => !accepted);
   if (ask !== undefined) {
@@ -52,7 +52,7 @@ export function removalRequests(state: EngineState, emulation: EmulationState, n
   const lane = 'account-key';
   const from = Math.max(bindAgainAt, emulation.floor.by === emulation.group.ownLeaf ? 0 : emulation.floor.othersFrom);
   if (now < from) return [...todos, { lane, do: 'wait', until: from }];
-  const fields = { keyVersion: state.account.keyVersion, signatureKey: key.signatureKey };
+  const fields = { keyVersion: Math.max(state.account.keyVersion, foreignVersion), signatureKey: key.signatureKey };
   const proof = ed25519.sign(accountKeyContent({ accountId: state.account.accountId, ...fields }), key.signer.reveal());
   return [...todos, { lane, do: 'send', call: 'bind-account-key', request: { ...fields, proof }, conversationId: undefined }];
 }

@@ -103,6 +103,8 @@ class Runtime implements EngineRuntime {
   readonly #retries = new Map<string, { at: number; delay: number }>();
   readonly #idleWaiters: (() => void)[] = [];
   #outcomeWaiters: ((problem: CommandProblem | undefined) => void)[] = [];
+  /** Two tabs may ask for it at once. */
+  #recovering = false;
   #behind = true;
   /** The event stream has been opened and not closed since. */
   #streaming = false;
@@ -160,8 +162,17 @@ class Runtime implements EngineRuntime {
     return makePhrase(this.#recoveryHands());
   }
 
-  recover(asked: Parameters<EngineRuntime['recover']>[0]): Promise<CommandResult> {
-    return recover(this.#recoveryHands(), asked);
+  async recover(asked: Parameters<EngineRuntime['recover']>[0]): Promise<CommandResult> {
+    if (this.#recovering) {
+      asked.entropy.fill(0);
+      return { ok: false, problem: 'recovery-under-way' };
+    }
+    this.#recovering = true;
+    try {
+      return await recover(this.#recoveryHands(), asked);
+    } finally {
+      this.#recovering = false;
+    }
   }
 
   openInvitation(code: string): Promise<OpenedInvitation> {

@@ -258,6 +258,7 @@ async function makeCommit(turn: Turn, id: string, item: WorkItem, plan: CommitPl
     recoveryKey: undefined,
     invitation: plan.invitation,
     invited: undefined,
+    devices: undefined,
     refuses: conversation.refusedCommit,
   };
   return submissionOf(conversation, item, {

@@ -186,10 +186,12 @@ export interface RemovalState {
   }[];
   /** Names of those that are out; of interest until every conversation is renewed. */
   readonly removed: readonly string[];
-  /** A Remove or an external join is in the log, and no new account key after it. */
+  /** A Remove, an external join or a key that nobody of us told is in the log, and no new account key after it. */
   readonly keyDue: boolean;
   /** New account keys in the log that the server has not bound, oldest first. */
   readonly told: readonly Omit<SigningKey, 'keyVersion'>[];
+  /** Version of the newest key that the server has bound and no device of the account has told; 0 when there is none, or ours is newer. */
+  readonly foreignVersion: number;
   /** ms; no request to bind before. */
   readonly bindAgainAt: number;
   /** Emulation epoch made by the last Remove: through a leaf from before it no application message is sent. */

@@ -128,13 +128,20 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
   const { hold, position } = emulation;
   if (hold !== undefined && 'position' in hold && position <= hold.position) return [];
   if (hold !== undefined && 'notBefore' in hold && now < hold.notBefore) return [{ lane, do: 'wait', until: hold.notBefore }];
+  // After a commit that we refused our epoch takes no messages: one that waits needs a commit before it; a Remove is one.
+  const { refusedCommit, announceDevices } = emulation;
+  const hasMessage = emulation.removal.keyDue || announceDevices.length > 0;
+  if (refusedCommit !== undefined && hasMessage && emulation.removal.cutOff.length === 0) {
+    return [{ lane, do: 'prepare', what: { kind: 'renew-keys' } }];
+  }
   const removing = removalMessage(emulation, now);
   if (removing !== undefined) return [removing];
   if (emulation.phrase.confirmed !== undefined) return [{ lane, do: 'prepare', what: { kind: 'recovery-key' } }];
   if (state.link?.role === 'adder' && state.link.step === 'adding' && canAddDevice(state)) {
     return [{ lane, do: 'prepare', what: { kind: 'add-device' } }];
   }
-  if (emulation.announceDevices.length > 0) return [{ lane, do: 'prepare', what: { kind: 'device-profile' } }];
+  if (announceDevices.length > 0) return [{ lane, do: 'prepare', what: { kind: 'device-profile' } }];
+  if (emulation.renewalAsked && !isRemoving(emulation)) return [{ lane, do: 'prepare', what: { kind: 'renew-keys' } }];
   const mayMakeKeyPackages = state.uploads === undefined && !isRemoving(emulation);
   const makeKeyPackages: Todo = { lane, do: 'prepare', what: { kind: 'key-packages' } };
   // After a recovery they come before the conversations (draft section 4.2): nobody could add the account meanwhile.

@@ -243,6 +243,12 @@ function sentenceOf({ kind, text }: NoticeView): string {
       return 'Your recovery phrase was changed on another device. The one before it is no longer good.';
     case 'phrase-outdated':
       return 'Make a new recovery phrase: who has the removed device may know the present one.';
+    case 'recovery-failed':
+      return recoverySentence(text);
+    case 'devices-found':
+      return `Your account has ${text} other ${text === '1' ? 'device' : 'devices'}. Look at them under “Devices”, and remove what you have lost or do not know.`;
+    case 'foreign-key':
+      return 'Somebody who is none of your devices had a key bound to your account. Your devices replace it. Make a new recovery phrase: yours may be known.';
     case 'cloned-device':
       return `A message in ${where} was sent with this device's keys, but not by this device. Somebody may hold a copy of it: unlink this device and link it anew.`;
     case 'unknown-device':
@@ -253,6 +259,20 @@ function sentenceOf({ kind, text }: NoticeView): string {
       return `The link to ${where} is no longer good, or the conversation is full.`;
     case 'request-failed':
       return problemSentence(text);
+  }
+}
+
+/** Why a recovery that nobody waited for has failed. */
+function recoverySentence(problem: string): string {
+  switch (problem) {
+    case 'recovery-refused':
+      return 'This device could not join the account: the phrase is not its newest one.';
+    case 'recovery-tampered':
+      return 'This device did not join the account: what the server sent is not what it should be.';
+    case 'too-many-devices':
+      return 'This device could not join the account: it has as many devices as an account can have.';
+    default:
+      return 'This device could not join the account. Try again.';
   }
 }
 

@@ -119,6 +119,30 @@ export function recoveryContract(world: StoreWorld): void {
     });
   });
 
+  describe('a commit of the emulation group that names the devices in it', () => {
+    it('is the end of every other device of the account, such as one whose recovery was refused, and of nobody else’s', async () => {
+      const [ada, bob] = [await world.person('ada'), await world.person('bob')];
+      const phone = await world.secondDevice(ada);
+      await setKey(ada, 1);
+      const refused = recovery(ada, 2);
+      const { answer } = await recover(ada, refused);
+      const fresh = { accountId: ada.accountId, deviceId: refused.deviceId };
+      expect(await refusal(world.store.accountKey(fresh))).toBe('accepted');
+      const devices = [ada.deviceId, phone.deviceId];
+      const further = emulationCommit(ada.emulationGroup, 2, { refuses: answer.position - 2, devices });
+      expect(await refusal(world.store.submit(ada, further, NOW))).toBe('accepted');
+      expect(await refusal(world.store.accountKey(fresh))).toBe('unknown-device');
+      for (const device of [ada, phone, bob]) expect(await refusal(world.store.accountKey(device))).toBe('accepted');
+      expect(await refusal(recover(ada, refused))).toBe('stale-epoch');
+    });
+
+    it('is of no conversation', async () => {
+      const [ada, bob] = [await world.person('ada'), await world.person('bob')];
+      const groupId = await world.conversation(ada, bob);
+      expect(await refusal(world.store.submit(ada, commit(groupId, 1, { devices: [ada.deviceId] }), NOW))).toBe('malformed');
+    });
+  });
+
   describe('the list of groups', () => {
     it('holds all of the account but its emulation group, and says where it has sent something', async () => {
       const [ada, bob] = [await world.person('ada'), await world.person('bob')];

@@ -41,12 +41,33 @@ export function removalContract(world: StoreWorld): void {
       expect(hex(accountId)).toBe(hex(ada.accountId));
     });
 
-    it('leaves the last device, devices of others and unknown ones alone', async () => {
+    it('leaves the last device and devices of others alone', async () => {
       const [ada, bob] = [await world.person('ada'), await world.person('bob')];
       await secondDevice(ada, 0);
       expect(await refusal(remove(ada, bob))).toBe('no-such-device');
-      expect(await refusal(remove(ada, { accountId: ada.accountId, deviceId: randomBytes(16) }))).toBe('no-such-device');
       expect(await refusal(remove(bob, bob))).toBe('last-device');
+    });
+
+    it('is told to the others though the server does not know the device, so that it can be removed from their group', async () => {
+      const ada = await world.person('ada');
+      await world.stock(ada, 2);
+      const stranger = { accountId: ada.accountId, deviceId: randomBytes(16) };
+      const statement = randomBytes(100);
+      expect(await remove(ada, stranger, statement)).toBe(true);
+      expect(await remove(ada, stranger, statement)).toBe(false);
+      const kinds = (await world.entriesOf(ada)).map(({ kind }) => kind);
+      expect(kinds.filter((kind) => kind === 'begin-removal')).toHaveLength(1);
+      expect((await world.store.readSequence(ada, 0, 1, 1, NOW)).stock).toBe(0);
+    });
+
+    it('that is asked for with another statement is told to the others once more: the first may be no good', async () => {
+      const ada = await world.person('ada');
+      const phone = await secondDevice(ada, 0);
+      const statements = [randomBytes(100), randomBytes(100)] as const;
+      for (const statement of statements) expect(await remove(ada, phone, statement)).toBe(true);
+      for (const statement of statements) expect(await remove(ada, phone, statement)).toBe(false);
+      const entries = (await world.entriesOf(ada)).filter(({ kind }) => kind === 'begin-removal');
+      expect(entries.map(({ message }) => hex(message))).toEqual(statements.map(hex));
     });
 
     it('of two devices by each other, does what came first', async () => {

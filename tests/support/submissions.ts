@@ -67,6 +67,7 @@ export function commit(groupId: Uint8Array, epoch: number, routing: Partial<Comm
       recoveryKey: undefined,
       invitation: undefined,
       invited: undefined,
+      devices: undefined,
       refuses: undefined,
       ...routing,
     },

@@ -144,6 +144,7 @@ describe('a commit that every honest member refuses', () => {
         recoveryKey: undefined,
         invitation: undefined,
         invited: undefined,
+        devices: undefined,
         refuses: undefined,
       },
     };

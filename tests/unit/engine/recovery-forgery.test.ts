@@ -3,7 +3,15 @@ import { Secret } from '../../../src/bytes/index.ts';
 import { emulatorLeafTemplate } from '../../../src/engine/leaf-templates.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, EMULATION_SUITE } from '../../../src/engine/protocol.ts';
 import type { DeviceState, EngineState } from '../../../src/engine/state.ts';
-import { commit, externalCommit, groupInfoOf, setComponent, type GroupContext, type LeafTemplate } from '../../../src/mls/index.ts';
+import {
+  commit,
+  externalCommit,
+  groupInfoOf,
+  setComponent,
+  type GroupContext,
+  type LeafTemplate,
+  type Proposal,
+} from '../../../src/mls/index.ts';
 import { deriveRecoveryKey, encodeActionAad, signRecovery, type RecoveryKey } from '../../../src/virtual-client/index.ts';
 import { confirmNewPhrase } from '../../support/engine-recovery.ts';
 import { differences, entryFor, random, settle, stateOf, take, type Incoming, type Records } from '../../support/engine-snapshot.ts';
@@ -14,6 +22,7 @@ import { EngineWorld } from '../../support/engine-world.ts';
 const world = new EngineWorld();
 let laptop: Records;
 let phone: Records;
+let tablet: Records;
 let key: RecoveryKey;
 
 const keyOf = (entropy: Uint8Array): RecoveryKey => deriveRecoveryKey(EMULATION_PROTOCOL, Secret.of('phrase_entropy', entropy));
@@ -23,8 +32,10 @@ beforeAll(async () => {
   const device = await world.person('anna', 'laptop');
   key = keyOf(await confirmNewPhrase(device));
   const other = await world.link(device, 'phone');
-  await settle(device, other);
-  for (const each of [device, other]) each.stop();
+  const third = await world.link(device, 'tablet');
+  await settle(device, other, third);
+  for (const each of [device, other, third]) each.stop();
+  tablet = await third.store.load('');
   phone = await other.store.load('');
   laptop = await device.store.load('');
 }, 60_000);
@@ -128,13 +139,13 @@ describe('an external commit to the emulation group', () => {
   });
 });
 
-/** A commit of the phone's that puts `extensions` into the GroupContext. */
-async function changing(state: EngineState, id: number, data: Uint8Array): Promise<Incoming> {
+/** A commit of the phone's that puts `data` into the GroupContext. */
+async function changing(state: EngineState, id: number, data: Uint8Array, more: readonly Proposal[] = []): Promise<Incoming> {
   const { group } = state.emulation!;
   const extensions = setComponent(group.context.extensions, id, data);
   const { value } = await commit(EMULATION_SUITE, group, {
     signer: state.device!.emulatorSigner,
-    proposals: [{ proposalType: 'group_context_extensions', groupContextExtensions: { extensions } }],
+    proposals: [{ proposalType: 'group_context_extensions', groupContextExtensions: { extensions } }, ...more],
     references: 'none',
     path: {
       leaf: emulatorLeafTemplate(state.device!),
@@ -161,5 +172,10 @@ describe('a commit that changes the emulation group’s context', () => {
     expect(result.state.notices.map(({ kind }) => kind)).toContain('phrase-changed');
     expect(await refusalOf(await changing(stateOf(phone), COMPONENTS.recovery, random(31)))).toEqual(['bad-action']);
     expect(await refusalOf(await changing(stateOf(phone), COMPONENTS.safeAad, new Uint8Array([0])))).toEqual(['bad-action']);
+  });
+
+  it('is refused when it removes or adds a device besides: neither would have its consequences', async () => {
+    const remove: Proposal = { proposalType: 'remove', remove: { removed: stateOf(tablet).emulation!.group.ownLeaf } };
+    expect(await refusalOf(await changing(stateOf(phone), COMPONENTS.recovery, random(32), [remove]))).toEqual(['bad-action']);
   });
 });

@@ -43,6 +43,9 @@ describe('a new device with the recovery phrase', () => {
       expect((await ben.texts(id, 3)).toSorted()).toEqual(['I am back', 'before', 'welcome']);
       expect((await fresh.texts(id, 2)).toSorted()).toEqual(['I am back', 'welcome']);
     }
+    // The devices that it found there may be lost, stolen, or made up: the person is told to look at them.
+    const { notices } = await fresh.runtime.state();
+    expect(notices.find(({ kind }) => kind === 'devices-found')?.text).toContain('1 other device');
     // Others can add the account again, through new KeyPackages.
     const added = await ben.startConversation(['anna'], 'new one');
     await ben.send(added, 'hello');
@@ -167,7 +170,88 @@ describe('a worker that dies in the middle of a recovery', () => {
   });
 });
 
+/** The server's answers to requests for `path`, as the test wants them. */
+function answering(device: TestDevice, path: RegExp, answer: (real: () => Promise<Response>) => Promise<Response>): void {
+  device.intercept = (asked, _body, carryOut) => (path.test(asked) ? answer(carryOut) : carryOut());
+}
+
+function problem(type: string, status: number, more: object = {}): Promise<Response> {
+  const headers = { 'content-type': 'application/problem+json' };
+  return Promise.resolve(Response.json({ type: `urn:chorus:problem:${type}`, title: '', status, ...more }, { status, headers }));
+}
+
+describe('a recovery that fails', () => {
+  it('says why, and can be tried again', async () => {
+    const { entropy } = await scene();
+    const device = world.device();
+    expect(await tryRecovery(device, 'anna smith', entropy)).toBe('username-invalid');
+    expect(await tryRecovery(device, 'anna', entropy, '')).toBe('device-name-invalid');
+    answering(device, /\/v1\/recovery$/, () => problem('too-many', 409));
+    expect(await tryRecovery(device, 'anna', entropy)).toBe('too-many-devices');
+    answering(device, /\/v1\/recovery\/open$/, () => problem('rate-limited', 429, { retryAfter: 1000 }));
+    expect(await tryRecovery(device, 'anna', entropy)).toBe('recovery-later');
+    answering(device, /\/v1\/recovery\/open$/, () => problem('malformed', 400));
+    expect(await tryRecovery(device, 'anna', entropy)).toBe('internal');
+    answering(device, /\/v1\/recovery\/open$/, () => Promise.reject(new Error('no network')));
+    expect(await tryRecovery(device, 'anna', entropy)).toBe('offline');
+    expect((await device.runtime.state()).notices).toEqual([]);
+    answering(device, /^$/, (real) => real());
+    expect(await tryRecovery(device, 'anna', entropy)).toBe('joined');
+  });
+
+  it('says why when nobody waits for it any more, until it is tried again', async () => {
+    const { laptop, entropy } = await scene();
+    const device = world.device();
+    const dead = dieAt(device, /\/v1\/recovery$/, 'before');
+    void tryRecovery(device, 'anna', entropy).catch(() => undefined);
+    await dead;
+    const newer = await confirmNewPhrase(laptop);
+    device.restart();
+    const { notices } = await device.until((view) => (view.phase === 'new' && view.notices.length > 0 ? view : undefined));
+    expect(notices.map(({ kind }) => kind)).toEqual(['recovery-failed']);
+    expect(await tryRecovery(device, 'anna', newer)).toBe('joined');
+    await isBack(device);
+    expect((await device.runtime.state()).notices.map(({ kind }) => kind)).not.toContain('recovery-failed');
+  });
+
+  it('does not stand in the way of itself when it is asked for twice', async () => {
+    const { ids, entropy } = await scene();
+    const device = world.device();
+    const outcomes = await Promise.all([tryRecovery(device, 'anna', entropy), tryRecovery(device, 'anna', entropy)]);
+    expect(outcomes).toEqual(['joined', 'recovery-under-way']);
+    await isBack(device);
+    await device.send(ids[0]!, 'here');
+  });
+
+  it('is no account when the server vouches for another key than the device’s', async () => {
+    const { entropy } = await scene();
+    const device = world.device();
+    answering(device, /\/v1\/recovery$/, async (real) => {
+      const answer = (await (await real()).json()) as { binding: string };
+      const binding = Buffer.from(answer.binding, 'base64url');
+      binding[binding.length - 1]! ^= 1;
+      return Response.json({ ...answer, binding: binding.toString('base64url') });
+    });
+    expect(await tryRecovery(device, 'anna', entropy)).toBe('recovery-tampered');
+    expect((await device.runtime.state()).phase).toBe('new');
+  });
+});
+
 describe('a recovery among other things that happen to the account', () => {
+  it('is finished though its answer was lost and the phrase has changed since', async () => {
+    const { laptop, ids, entropy } = await scene();
+    const device = world.device();
+    const dead = dieAt(device, /\/v1\/recovery$/, 'after');
+    void tryRecovery(device, 'anna', entropy).catch(() => undefined);
+    await dead;
+    await laptop.until(({ devices }) => devices.length === 2 || undefined);
+    await confirmNewPhrase(laptop);
+    device.restart();
+    await isBack(device);
+    await device.send(ids[0]!, 'in all the same');
+    expect((await laptop.texts(ids[0]!, 2)).at(-1)).toBe('in all the same');
+  });
+
   it('makes its request anew when a sibling has committed meanwhile', async () => {
     const { laptop, ids, entropy } = await scene();
     const device = world.device();
@@ -219,6 +303,56 @@ describe('a recovery among other things that happen to the account', () => {
     }
     expect((await (await fresh.hands()).fence()).keyVersion).toBe(3);
     expect((await fresh.runtime.state()).phrase).toBe('replace');
+  });
+
+  it('goes together with a removal that the person asks for at once', async () => {
+    const { laptop, ben, ids, entropy } = await scene();
+    laptop.stop();
+    const fresh = world.device();
+    expect(await tryRecovery(fresh, 'anna', entropy)).toBe('joined');
+    const deviceId = await fresh.until(({ devices }) => devices.find(({ own }) => !own)?.deviceId);
+    await fresh.do({ command: 'removeDevice', deviceId });
+    await isBack(fresh);
+    await fresh.until(({ devices, removal }) => (devices.length === 1 && removal === undefined) || undefined);
+    for (const id of ids) {
+      await fresh.send(id, 'without the laptop');
+      expect((await ben.texts(id, 2)).at(-1)).toBe('without the laptop');
+    }
+    expect((await (await fresh.hands()).fence()).keyVersion).toBe(3);
+  });
+
+  it('ends though the account is removed from a conversation in the middle of it', async () => {
+    const { laptop, ben, ids, entropy } = await scene();
+    laptop.stop();
+    const fresh = world.device();
+    const gate = fresh.holdBack('"fence":{');
+    expect(await tryRecovery(fresh, 'anna', entropy)).toBe('joined');
+    await gate.reached;
+    const { account } = await fresh.runtime.state();
+    await ben.do({ command: 'removeMember', conversationId: ids[1]!, accountId: account!.accountId });
+    await ben.conversation(ids[1]!, ({ members }) => members.length === 1);
+    gate.open();
+    await isBack(fresh);
+    await fresh.send(ids[0]!, 'still here');
+    expect((await ben.texts(ids[0]!, 2)).at(-1)).toBe('still here');
+  });
+
+  it('and the linking of a device do not hinder each other', async () => {
+    const { laptop, ids, entropy } = await scene();
+    const phone = world.device();
+    await phone.do({ command: 'startLink', deviceName: 'phone' });
+    await laptop.do({ command: 'acceptLinkCode', code: await phone.until(({ link }) => link?.code) });
+    for (const device of [phone, laptop]) await device.until(({ link }) => link?.step === 'compare' || undefined);
+    const gate = laptop.holdBack('"newDevice":{');
+    for (const device of [phone, laptop]) await device.do({ command: 'confirmLink', yes: true });
+    await gate.reached;
+    const fresh = await recovered(world, 'anna', entropy);
+    gate.open();
+    await phone.until(({ phase }) => phase === 'ready' || undefined);
+    for (const device of [laptop, phone, fresh]) await device.until(({ devices }) => devices.length === 3 || undefined);
+    await phone.conversation(ids[0]!, ({ state }) => state === 'ready');
+    await phone.send(ids[0]!, 'from the phone');
+    expect((await fresh.texts(ids[0]!, 1)).at(-1)).toBe('from the phone');
   });
 
   it('asks before it joins where somebody added the account and nobody has answered', async () => {

@@ -379,6 +379,29 @@ describe('a removal', () => {
   );
 
   it(
+    'of one device that two others ask for at once is one, and of two devices by two others is both',
+    async () => {
+      const laptop = await world.person('anna', 'laptop');
+      const ben = await world.person('ben');
+      const id = await laptop.startConversation(['ben']);
+      const tablet = await world.link(laptop, 'tablet');
+      for (const name of ['phone', 'watch', 'old phone']) await world.link(laptop, name);
+      await tablet.until(({ devices }) => (devices.length === 5 && devices.every(({ name }) => name !== '')) || undefined);
+      await Promise.all([remove(laptop, 'phone'), remove(tablet, 'phone')]);
+      await Promise.all([finished(laptop, 4), finished(tablet, 4)]);
+      await Promise.all([remove(laptop, 'watch'), remove(tablet, 'old phone')]);
+      await Promise.all([finished(laptop, 2), finished(tablet, 2)]);
+      await laptop.send(id, 'from the laptop');
+      await tablet.send(id, 'from the tablet');
+      expect((await ben.texts(id, 2)).toSorted()).toEqual(['from the laptop', 'from the tablet']);
+      const added = await ben.startConversation(['anna'], 'new one');
+      await ben.send(added, 'hello');
+      expect(await tablet.texts(added, 1)).toEqual(['hello']);
+    },
+    TIMEOUT,
+  );
+
+  it(
     'of the last device is refused, and of oneself is finished by the others',
     async () => {
       const laptop = await world.person('anna', 'laptop');

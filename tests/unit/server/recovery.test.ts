@@ -54,6 +54,18 @@ describe('a device that only the recovery key vouches for', () => {
     expect((await fresh.done('list-groups', {})).groups).toEqual([]);
   });
 
+  it('is told again that it is in when R has changed since, and no other device is told so', async () => {
+    const asked = recovery();
+    const answer = await fresh.done('recover', asked);
+    const newer = emulationCommit(ada.emulationGroupId, 2, { recoveryKey: randomBytes(32) });
+    await ada.device.done('submit', newer);
+    expect(await fresh.done('recover', asked)).toEqual(answer);
+    expect(await fresh.refused('open-recovery', claim(fresh))).toBe('recovery-refused');
+    expect(await fresh.refused('recover', { ...asked, commit: { ...asked.commit, messageId: randomBytes(16) } })).toBe('malformed');
+    const { deviceKey } = claim(anyDevice());
+    expect(await fresh.refused('recover', { ...asked, deviceKey })).toBe('bad-signature');
+  });
+
   it('is refused alike without an account, without a phrase, with another one and with a proof for another device', async () => {
     await register(anyDevice(), 'bob');
     for (const wrong of [claim(fresh, 'nobody'), claim(fresh, 'bob'), claim(fresh, 'ada', randomBytes(32))]) {
