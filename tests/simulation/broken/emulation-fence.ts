@@ -5,5 +5,8 @@ export * from '../../../server/store/sqlite-submit.ts';
 /** The server takes leaves of any emulation epoch. */
 export const submissionsOf: typeof real.submissionsOf = (...parts) => {
   const submissions = real.submissionsOf(...parts);
-  return { ...submissions, submit: (sender, submission, now) => submissions.submit(sender, { ...submission, fence: undefined }, now) };
+  return {
+    ...submissions,
+    submit: (sender, submission, invitedBy, now) => submissions.submit(sender, { ...submission, fence: undefined }, invitedBy, now),
+  };
 };
