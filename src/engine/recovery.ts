@@ -55,7 +55,8 @@ export function recoveryClaim(device: DeviceState, username: string, { seed }: R
 
 /** Everything made for a recovery that is not under way at the server is forgotten, and that it failed: whoever calls this knows. */
 export function forgetRecovery(turn: Turn): void {
-  turn.update({ notices: turn.state.notices.filter(({ kind }) => kind !== 'recovery-failed') });
+  const notices = turn.state.notices.filter(({ kind }) => kind !== 'recovery-failed');
+  if (notices.length < turn.state.notices.length) turn.update({ notices });
   if (turn.state.recovering !== undefined && turn.state.recovering.pending === undefined) forgetAll(turn);
 }
 
