@@ -101,6 +101,7 @@ test('without any tab, a background sync sends, catches up and follows the other
   const later = log.usedKeyPackages.filter(({ accountId, announcedAt }) => accountId === log.accounts.get('anna') && announcedAt > away);
   expect(later.length).toBeGreaterThan(0);
   await send(ben.page, 'To the pocket');
+  await expect(line(ben.page, 'To the pocket')).toHaveAttribute('data-status', 'sent');
 
   // The network is back, and nobody opens the app.
   await phone.cable.mend();

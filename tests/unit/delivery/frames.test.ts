@@ -43,6 +43,8 @@ const submission = fc.record({
       announces: fc.array(exactly(32), { maxLength: 3 }),
       newDevice: optional(fc.record({ deviceId: exactly(16), deviceKey: exactly(32), linkId: exactly(16), coversPosition: number })),
       recoveryKey: optional(exactly(32)),
+      invitation: optional(fc.record({ key: optional(exactly(32)) })),
+      invited: optional(exactly(64)),
       devices: optional(fc.array(exactly(16), { minLength: 1, maxLength: 3 })),
       refuses: optional(number),
     }),

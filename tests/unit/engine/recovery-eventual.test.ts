@@ -35,7 +35,7 @@ afterEach(() => world.close());
 
 /** What a person would be told of besides new devices, phrases and recoveries. */
 async function alarms(device: TestDevice): Promise<string[]> {
-  const expected = ['device-linked', 'recovered', 'device-recovered', 'phrase-changed'];
+  const expected = ['device-linked', 'recovered', 'device-recovered', 'phrase-changed', 'devices-found'];
   return (await device.runtime.state()).notices.map(({ kind }) => kind).filter((kind) => !expected.includes(kind));
 }
 
