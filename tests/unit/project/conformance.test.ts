@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { ROOT } from '../../../scripts/build/layout.ts';
+import { isTitled, referencesOf } from '../../support/doc-references.ts';
 
 /** docs/conformance.md is what it says it is: what it names exists, and it names all that the draft asks for. */
 
@@ -79,11 +80,6 @@ function rowsOf(markdown: string): Row[] {
   return found;
 }
 
-/** `file: name` in code spans; other code spans are prose. */
-function referencesOf(cell: string): { readonly file: string; readonly name: string }[] {
-  return [...cell.matchAll(/`([\w./-]+\.ts): ([^`]+)`/g)].map(([, file, name]) => ({ file: file!, name: name! }));
-}
-
 const isExcused = ({ doneBy }: Row): boolean => /^(does not apply|not yet): \S/.test(doneBy);
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 const show = ({ section, kind, what }: Row): string => `${section} ${kind} ${what}`;
@@ -101,11 +97,6 @@ function isDeclared(file: string, name: string): boolean {
   return declared.test(read(file));
 }
 
-/** The title of a test, written as a whole string. */
-function isTitled(file: string, title: string): boolean {
-  return new RegExp(`(['"\`])${escaped(title)}\\1,\\s`).test(read(join(TESTS, file)));
-}
-
 function namesIn(section: string, kinds: readonly string[]): string[] {
   const own = rows.filter((row) => row.section === section && kinds.includes(row.kind));
   return own.map(({ what }) => /^`(\w+)`/.exec(what)?.[1] ?? '');
@@ -121,7 +112,9 @@ describe('the table of conformance', () => {
   test('names tests that exist', () => {
     const references = rows.flatMap(({ shownBy }) => referencesOf(shownBy));
     expect(references.length).toBeGreaterThan(80);
-    expect(references.filter(({ file, name }) => !isTitled(file, name)).map(({ file, name }) => `${file}: ${name}`)).toEqual([]);
+    expect(references.filter(({ file, name }) => !isTitled(join(TESTS, file), name)).map(({ file, name }) => `${file}: ${name}`)).toEqual(
+      [],
+    );
   });
 
   test('has in every row a function and a test, or a reason for neither', () => {
@@ -153,7 +146,7 @@ describe('the table of conformance', () => {
 
   test('finds a name, a title and a row that are not there', () => {
     expect(isDeclared('src/virtual-client/pprf.ts', 'evaluateTwice')).toBe(false);
-    expect(isTitled('virtual-client/pprf.test.ts', 'the puncturable')).toBe(false);
+    expect(isTitled(join(TESTS, 'virtual-client/pprf.test.ts'), 'the puncturable')).toBe(false);
     expect(() => rowsOf('## 1. x\n| MUST | a | b | c | d |')).toThrow('not a row');
   });
 });
