@@ -4,6 +4,7 @@ import { EngineError } from './errors.ts';
 import { later, othersFrom } from './later.ts';
 import type { DeliveryAnswer, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
+import { isKeyPending } from './removal-state.ts';
 import type { Conversation, EmulationState, EngineState, ExternalJoin } from './state.ts';
 import type { Todo } from './todo.ts';
 import type { Turn } from './turn.ts';
@@ -31,7 +32,8 @@ const REFUSED_PAUSE = 60_000;
 /** Whether this device needs the conversation joined anew: it cannot follow the group, or cannot send in it. */
 function needsJoin({ emulation }: EngineState, conversation: Conversation, now: number): boolean {
   if (conversation.state === 'out-of-step') return true;
-  return emulation !== undefined && cannotSend(emulation, conversation) && now >= newcomerJoinsFrom(emulation);
+  if (emulation === undefined || isKeyPending(emulation.removal)) return false;
+  return cannotSend(emulation, conversation) && now >= newcomerJoinsFrom(emulation, conversation);
 }
 
 /** A newcomer: the virtual client is in the group by a leaf of an emulation epoch without this device. */
@@ -39,8 +41,17 @@ function cannotSend({ epochs }: EmulationState, conversation: Conversation): boo
   return conversation.state === 'member' && !maySend(epochs, conversation);
 }
 
-function newcomerJoinsFrom({ renewal }: EmulationState): number {
-  return renewal.othersFrom + NEWCOMER_JOINS_AFTER;
+function newcomerJoinsFrom(emulation: EmulationState, conversation: Conversation): number {
+  const { renewal, group } = emulation;
+  if (isRenewable(emulation, conversation)) return renewal.othersFrom + NEWCOMER_JOINS_AFTER;
+  return renewal.by === group.ownLeaf ? 0 : renewal.othersFrom;
+}
+
+/** Whether any device of today was in the leaf's emulation epoch; if none was, only an external commit replaces the leaf. */
+function isRenewable({ epochs, currentEpochId }: EmulationState, { leaf }: Conversation): boolean {
+  const then = leaf && epochs.get(toHex(leaf.epochId));
+  const now = epochs.get(currentEpochId)?.roster ?? [];
+  return now.some((member) => then?.roster.some(({ signatureKey }) => equal(signatureKey, member.signatureKey)) === true);
 }
 
 /** What external joins call for now, but for the announcement, which is the emulation group's turn; `announcing`: it comes next there. */
@@ -49,7 +60,8 @@ export function joinTodos(state: EngineState, emulation: EmulationState, announc
   for (const [id, conversation] of state.conversations) {
     if (state.externalJoins.has(id)) continue;
     if (needsJoin(state, conversation, now)) todos.push(plan(id));
-    else if (cannotSend(emulation, conversation)) todos.push({ lane: lane(id), do: 'wait', until: newcomerJoinsFrom(emulation) });
+    else if (cannotSend(emulation, conversation))
+      todos.push({ lane: lane(id), do: 'wait', until: newcomerJoinsFrom(emulation, conversation) });
   }
   const mayBegin = !announcing && !isEndingEpoch(emulation);
   for (const [id, join] of state.externalJoins) {

@@ -123,6 +123,26 @@ describe('a Welcome', () => {
     await away!.send(id, 'here too');
     for (const device of [stays!, ben]) await reads(device, id, 'here too');
   });
+
+  it('through a KeyPackage from before all other devices is no dead end when the only device of that time is removed', async () => {
+    const laptop = await world.person('anna', 'laptop');
+    const ben = await world.person('ben');
+    const added = ben.holdBack('"fence":{');
+    const starting = ben.startConversation(['anna']);
+    await added.reached;
+    const phone = await link(laptop, 'phone');
+    await settle(laptop, phone);
+    laptop.goOffline();
+    added.open();
+    const id = await starting;
+    await phone.conversation(id, ({ state }) => state === 'renewing');
+    expect((await stateOf(phone)).conversations.get(id)!.leaf).toBeDefined();
+
+    await remove(phone, 'laptop');
+    await removedUntil(phone, 1);
+    await phone.send(id, 'from the phone');
+    await reads(ben, id, 'from the phone');
+  });
 });
 
 describe('two devices that commit in the emulation group at the same moment', () => {
