@@ -19,7 +19,10 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 const COMPRESSIBLE = new Set(['.html', '.js', '.css', '.json', '.webmanifest', '.svg', '.txt']);
 
-/** Nothing inline, nothing from elsewhere, nobody's frame. */
+/**
+ * Nothing inline, nothing from elsewhere, nobody's frame; and no text that becomes markup or a script's address but by one
+ * of two policies: Svelte's, which makes templates of the app's own markup, and the one that lets `/sw.js` alone be a worker.
+ */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -33,6 +36,8 @@ const CONTENT_SECURITY_POLICY = [
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  'trusted-types svelte-trusted-html chorus-worker',
 ].join('; ');
 
 /** Headers of every response, the API's included. The camera is for scanning link codes. */

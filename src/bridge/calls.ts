@@ -62,6 +62,7 @@ const REQUESTS = {
   saveDraft: v.strictObject({ conversationId, text }),
   markRead: v.strictObject({ conversationId, position }),
   dismissNotice: v.strictObject({ noticeId: key }),
+  startAnew: nothing,
   streamRequest: nothing,
   streamEvent: v.variant('event', [
     v.strictObject({ event: v.picklist(['entry', 'stock', 'gone']), data: v.pipe(v.string(), v.maxLength(MAX_EVENT)) }),

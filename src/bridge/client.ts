@@ -1,5 +1,5 @@
 import type { AnswerMessage } from './envelope.ts';
-import type { BridgeCall, BridgeCalls } from './protocol.ts';
+import type { BridgeCall, BridgeCalls, StorageProblem } from './protocol.ts';
 
 /** Whatever takes a call: the registration's active worker, which the browser starts for each message. */
 export type CallTarget = Pick<ServiceWorker, 'postMessage'>;
@@ -15,8 +15,8 @@ export interface Bridge {
 /** Why a call has no answer. Whether it was carried out is not known. */
 export class BridgeError extends Error {
   override readonly name = 'BridgeError';
-  /** 'malformed': worker and tab are of different versions. */
-  readonly code: 'no-answer' | 'malformed' | 'internal';
+  /** 'no-worker': the browser has none for this page. 'malformed': worker and tab are of different versions. */
+  readonly code: 'no-worker' | 'no-answer' | 'malformed' | 'internal' | StorageProblem;
 
   constructor(code: BridgeError['code'], call: BridgeCall) {
     super(`${call}: ${code}`);
@@ -40,7 +40,10 @@ export function createBridge(target: () => Promise<CallTarget>, waits: readonly 
     async call(call, request) {
       const message = { type: 'chorus-call', callId: randomId(), call, request };
       for (const wait of waits) {
-        const answer = await post<typeof call>(await target(), message, wait);
+        const worker = await target().catch(() => {
+          throw new BridgeError('no-worker', call);
+        });
+        const answer = await post<typeof call>(worker, message, wait);
         if (answer === undefined) continue;
         if (!answer.ok) throw new BridgeError(answer.problem, call);
         return answer.answer;

@@ -1,5 +1,5 @@
 import { fromHex, toHex } from '../bytes/index.ts';
-import type { Command, CommandProblem, CommandResult } from '../engine/command.ts';
+import { storageProblemOf, type Command, type CommandProblem, type CommandResult } from '../engine/command.ts';
 import type { InvitationView, MessageView, StateView } from '../engine/view.ts';
 import type { BridgeCalls } from './protocol.ts';
 import type { BridgeRuntime } from './server.ts';
@@ -30,6 +30,7 @@ export interface BridgeEngine {
   streamRequest(): Promise<BridgeCalls['streamRequest']['answer']>;
   streamEvent(event: BridgeCalls['streamEvent']['request']): Promise<void>;
   wake(): Promise<void>;
+  startAnew(): Promise<CommandResult>;
 }
 
 type Handlers = {
@@ -104,6 +105,7 @@ export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
     saveDraft: (request) => plain({ command: 'saveDraft', ...request }),
     markRead: (request) => plain({ command: 'markRead', ...request }),
     dismissNotice: (request) => plain({ command: 'dismissNotice', ...request }),
+    startAnew: () => orProblem(() => engine.startAnew()),
     streamRequest: () => engine.streamRequest(),
     streamEvent: async (event) => {
       await engine.streamEvent(event);
@@ -118,15 +120,11 @@ export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
   return { call: (call, request, callId) => handlers[call](request, callId) };
 }
 
+/** The store's errors have words of their own for a person; the rest are ours to mend. */
 async function orProblem<Result extends object>(work: () => Promise<Result>): Promise<Result | { ok: false; problem: CommandProblem }> {
   try {
     return await work();
   } catch (error) {
-    return { ok: false, problem: problemOf(error) };
+    return { ok: false, problem: storageProblemOf(error) ?? 'internal' };
   }
-}
-
-/** The store's errors have words of their own for a person; the rest are ours to mend. */
-function problemOf(error: unknown): CommandProblem {
-  return error instanceof Error && error.name === 'StoreError' ? 'storage-failed' : 'internal';
 }

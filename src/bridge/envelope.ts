@@ -1,4 +1,4 @@
-import type { BridgeCall, BridgeCalls } from './protocol.ts';
+import type { BridgeCall, BridgeCalls, StorageProblem } from './protocol.ts';
 
 /**
  * One call on the wire. The tab posts a CallMessage to `registration.active` with one MessagePort;
@@ -18,7 +18,7 @@ export type CallMessage = {
 export type AnswerMessage<Call extends BridgeCall> =
   | { readonly ok: true; readonly answer: BridgeCalls[Call]['answer'] }
   /** 'malformed': the worker does not know such a call; a tab of another version than the worker's reloads. */
-  | { readonly ok: false; readonly problem: 'malformed' | 'internal' };
+  | { readonly ok: false; readonly problem: 'malformed' | 'internal' | StorageProblem };
 
 /** The worker to a tab, outside of any call: a notification was clicked. */
 export interface OpenConversation {

@@ -1,4 +1,4 @@
-import type { CommandProblem, CommandResult } from '../engine/command.ts';
+import type { CommandProblem, CommandResult, StorageProblem } from '../engine/command.ts';
 import type { InvitationView, MessageView, StateView } from '../engine/view.ts';
 
 /**
@@ -57,6 +57,8 @@ export interface BridgeCalls {
   /** The conversation is on screen up to this position. */
   markRead: { request: { conversationId: string; position: number }; answer: CommandResult };
   dismissNotice: { request: { noticeId: string }; answer: CommandResult };
+  /** Deletes what is left of a device that can no longer be read, so that this browser can be linked anew; nothing of one that can be. */
+  startAnew: { request: object; answer: CommandResult };
   /** Leader tab: where to open the event stream and the proof for it (valid once). Undefined while there is no account. */
   streamRequest: { request: object; answer: { url: string; headers: Record<string, string> } | undefined };
   /** Leader tab: one event of the stream, or a change of the stream's state. */
@@ -67,7 +69,7 @@ export interface BridgeCalls {
 
 export type BridgeCall = keyof BridgeCalls;
 
-export type { CommandProblem, CommandResult };
+export type { CommandProblem, CommandResult, StorageProblem };
 
 /** On the BroadcastChannel: which parts of the view changed, so that every tab asks again for what it shows. */
 export interface ViewChanged {

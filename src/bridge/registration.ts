@@ -4,22 +4,46 @@ import type { CallTarget } from './client.ts';
 const SCRIPT = '/sw.js';
 /** A tab may stay open for weeks; a new version is found within the hour, ms. */
 const UPDATE_INTERVAL = 60 * 60 * 1000;
+/** A first visit downloads and starts the worker before it answers; a browser that has none for this page may never say so, ms. */
+const PATIENCE = 20_000;
 
 export interface Registration {
-  /** The worker that answers calls now. Rejects when none could be installed. */
+  /** The worker that answers calls now. Rejects when the browser refuses one, or has none for long. */
   readonly worker: () => Promise<CallTarget>;
   /** Takes the new version into use: every tab of the app reloads. Only after `onUpdateReady`. */
   applyUpdate(): void;
 }
 
-/** Registers the service worker and looks for new versions of it while the tab is open. */
-export function registerWorker(onUpdateReady: () => void): Registration {
-  const workbox = new Workbox(SCRIPT, { updateViaCache: 'none' });
+/** The part of Trusted Types in use; TypeScript does not know them yet. */
+interface TrustedTypes {
+  createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): unknown };
+}
+
+/** The server's Content-Security-Policy lets no text be a script's address but through this policy, and this policy lets one be. */
+function workerScript(): string {
+  const { trustedTypes } = globalThis as { readonly trustedTypes?: TrustedTypes };
+  if (trustedTypes === undefined) return SCRIPT;
+  const policy = trustedTypes.createPolicy('chorus-worker', {
+    createScriptURL: (url) => {
+      if (url !== SCRIPT) throw new TypeError('not a script of the app');
+      return url;
+    },
+  });
+  return policy.createScriptURL(SCRIPT) as string; // a TrustedScriptURL, which stands wherever the text may
+}
+
+/**
+ * Registers the service worker and looks for new versions of it while the tab is open. `onWorkerGone` is called just before
+ * the tab reloads because the browser has deleted the worker, which it does together with all else of this site.
+ */
+export function registerWorker(onUpdateReady: () => void, onWorkerGone: () => void): Registration {
+  const workbox = new Workbox(workerScript(), { updateViaCache: 'none' });
   workbox.addEventListener('waiting', onUpdateReady);
   // The new version's worker may have another protocol, so no page of the old one stays beside it. At a
   // first visit the page has no worker yet, and the first one takes it over as it is.
   let controlled = navigator.serviceWorker.controller !== null;
   navigator.serviceWorker.addEventListener('controllerchange', () => {
+    if (navigator.serviceWorker.controller === null) onWorkerGone();
     if (controlled) location.reload();
     controlled = true;
   });
@@ -35,10 +59,14 @@ export function registerWorker(onUpdateReady: () => void): Registration {
     worker: async () => {
       const registration = await registered;
       if (registration?.active) return registration.active;
-      const { active } = await navigator.serviceWorker.ready;
-      if (active === null) throw new Error('no active worker');
-      return active;
+      const ready = await Promise.race([navigator.serviceWorker.ready, late()]);
+      if (!ready?.active) throw new Error('no active worker');
+      return ready.active;
     },
     applyUpdate: () => workbox.messageSkipWaiting(),
   };
+}
+
+function late(): Promise<undefined> {
+  return new Promise((resolve) => setTimeout(() => resolve(undefined), PATIENCE));
 }

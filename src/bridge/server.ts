@@ -1,3 +1,4 @@
+import { storageProblemOf } from '../engine/command.ts';
 import { claimsToBeCall, readCall } from './calls.ts';
 import type { AnswerMessage, CallMessage } from './envelope.ts';
 import type { BridgeCall, BridgeCalls } from './protocol.ts';
@@ -35,7 +36,7 @@ const MAX_REMEMBERED = 1024;
 /**
  * The worker's end of the bridge: checks each message, hands it to the runtime, answers once. A call
  * with an effect that comes again while this worker lives gets the answer of the first time. A tab
- * learns of a failure only that there was one: errors' texts stay in the worker.
+ * learns of a failure only that there was one, and the store's word for it: errors' texts stay in the worker.
  */
 export function createBridgeServer(runtime: BridgeRuntime): BridgeServer {
   const remembered = new Map<string, Promise<AnswerMessage<BridgeCall>>>();
@@ -43,8 +44,8 @@ export function createBridgeServer(runtime: BridgeRuntime): BridgeServer {
   async function carryOut({ call, request, callId }: CallMessage): Promise<AnswerMessage<BridgeCall>> {
     try {
       return { ok: true, answer: await runtime.call(call, request, callId) };
-    } catch {
-      return { ok: false, problem: 'internal' };
+    } catch (error) {
+      return { ok: false, problem: storageProblemOf(error) ?? 'internal' };
     }
   }
 

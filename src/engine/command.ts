@@ -1,4 +1,4 @@
-import type { AccountDescription } from './ports.ts';
+import type { AccountDescription, StoreErrorCode } from './ports.ts';
 import type { RecoveryMaterial } from './recovery.ts';
 
 /**
@@ -70,8 +70,17 @@ export type CommandProblem =
   | 'invitation-malformed'
   | 'invitation-over' // withdrawn, replaced, or never there
   | 'no-link'
-  | 'storage-failed'
+  | StorageProblem
   | 'internal';
+
+/** The store could not do it. */
+export type StorageProblem = `storage-${StoreErrorCode}`;
+
+/** The problem behind an error of the store; undefined for any other. The store is known by its port alone, so its errors go by their name. */
+export function storageProblemOf(error: unknown): StorageProblem | undefined {
+  if (!(error instanceof Error) || error.name !== 'StoreError' || !('code' in error)) return undefined;
+  return `storage-${error.code as StoreErrorCode}`;
+}
 
 /** A command's answer: accepted (and durable), or why not. */
 export type CommandResult = { readonly ok: true } | { readonly ok: false; readonly problem: CommandProblem };

@@ -295,7 +295,7 @@ export interface DeliveryPort {
   ): Promise<DeliveryAnswer<Call>>;
 }
 
-/** Records by key; keys are paths such as `group/<id>/tree`. Values are opaque bytes. */
+/** Records by key; keys are paths such as `group/<id>/tree`. Values are opaque bytes. What fails, fails with a `StoreError`. */
 export interface StorePort {
   /** All records whose key starts with `prefix`, in key order. */
   load(prefix: string): Promise<ReadonlyMap<string, Uint8Array>>;
@@ -312,3 +312,14 @@ export interface StoreChanges {
   readonly puts: ReadonlyMap<string, Uint8Array>;
   readonly deletes: readonly string[];
 }
+
+/** Why a store could not do what was asked: the `code` of its `StoreError`s; stable, for the UI's words and for tests. */
+export type StoreErrorCode =
+  | 'quota-exceeded' // the disk, or this site's share of it, is full
+  | 'blocked' // another context of this origin keeps the database from being opened or deleted
+  | 'newer-version' // a later version of the app has changed the database
+  | 'unavailable' // the browser refuses storage here (private mode, a policy, a damaged profile)
+  | 'root-missing' // the database is there and the key above all its keys is not: nothing can be read any more
+  | 'sealed-record-unreadable' // damaged, moved from its place, or sealed under a key that is gone
+  | 'invalid-path'
+  | 'write-failed'; // nothing was written

@@ -1,5 +1,5 @@
 import type { Random } from '../mls/index.ts';
-import type { Command, CommandProblem, CommandResult } from './command.ts';
+import { storageProblemOf, type Command, type CommandProblem, type CommandResult, type StorageProblem } from './command.ts';
 import { waitsForGroupInfo } from './external-join.ts';
 import type { AnswerInput, Input } from './input.ts';
 import { isPastOver } from './past-epochs.ts';
@@ -68,8 +68,13 @@ export interface EngineRuntime {
   invitationCode(conversationId: string): Promise<string | undefined>;
   streamRequest(): Promise<PreparedStream | undefined>;
   streamEvent(event: { event: 'entry' | 'stock' | 'gone'; data: string } | { event: 'opened' | 'closed' }): Promise<void>;
-  /** Tries what is still to do. */
+  /** Sees whether the store is still there, and tries what is still to do. @throws StoreError when it cannot be read any more */
   wake(): Promise<void>;
+  /**
+   * Deletes what is left of a device whose records can no longer be read, so that this browser can become a device anew.
+   * What can be read stays.
+   */
+  startAnew(): Promise<CommandResult>;
   /** Catches up and sends until nothing is left to do. @throws Error when something still waits, so that the browser tries again */
   synchronise(): Promise<void>;
 }
@@ -87,6 +92,8 @@ const MAX_BACKGROUND_LANES = 4;
 const CREATION_PATIENCE = 20_000;
 /** Refusals that say nothing about the request itself: the same one is tried again later. */
 const PASSING: ReadonlySet<string> = new Set(['clock-skew', 'bad-signature', 'internal']);
+/** Nothing that this device holds can be read any more, or not all of it. */
+const UNREADABLE: ReadonlySet<StorageProblem> = new Set(['storage-root-missing', 'storage-sealed-record-unreadable']);
 /** Lanes that wait for other people and do not count as work. */
 const PATIENT_LANES: ReadonlySet<string> = new Set(['link-fetch']);
 
@@ -112,6 +119,8 @@ class Runtime implements EngineRuntime {
   #syncs = 0;
   #syncFailedAt = -Infinity;
   #status: ConnectionView['status'] = 'connecting';
+  /** Why the last step could not be stored; undefined again once one was. */
+  #storage: StorageProblem | undefined;
   #timer: AbortController | undefined;
 
   constructor(ports: RuntimePorts) {
@@ -124,7 +133,7 @@ class Runtime implements EngineRuntime {
     this.#kick();
     const { sequence, known } = state.cursor;
     const catchingUp = known - sequence > SLICE ? { done: sequence, total: known } : undefined;
-    return viewOf(state, { status: this.#status, waiting: waitingCount(state), catchingUp });
+    return viewOf(state, { status: this.#status, waiting: waitingCount(state), catchingUp }, this.#storage);
   }
 
   async messages(conversationId: string, before: number | undefined, limit: number): Promise<{ messages: MessageView[]; more: boolean }> {
@@ -238,7 +247,26 @@ class Runtime implements EngineRuntime {
   }
 
   async wake(): Promise<void> {
+    try {
+      if (await this.#keeper.refresh()) this.#ports.changed({ state: true, conversations: [] });
+    } catch (error) {
+      this.#ports.changed({ state: true, conversations: [] }); // tabs that ask are told why
+      throw error;
+    }
     await this.#pump();
+  }
+
+  async startAnew(): Promise<CommandResult> {
+    try {
+      await this.#keeper.state();
+    } catch (error) {
+      const problem = storageProblemOf(error);
+      if (problem === undefined) throw error;
+      if (!UNREADABLE.has(problem)) return { ok: false, problem };
+      await this.#keeper.destroy();
+      this.#ports.changed({ state: true, conversations: [] });
+    }
+    return { ok: true };
   }
 
   /** A sync that is fired again and again, by a browser that takes a cut network for sound, comes to one attempt per FIRST_RETRY. */
@@ -270,7 +298,12 @@ class Runtime implements EngineRuntime {
 
   /** One step, stored; what it says to others is passed on. */
   async #step(input: Input): Promise<StepResult> {
-    const { result, changedConversations } = await this.#keeper.step(input);
+    const { result, changedConversations, stored } = await this.#keeper.step(input).catch((error: unknown) => {
+      this.#stored(storageProblemOf(error) ?? this.#storage);
+      if (input.type === 'entries') this.#behind = true; // they are still at the server
+      throw error;
+    });
+    if (stored) this.#stored(undefined);
     if (result.behind) this.#behind = true;
     if (result.outcome !== undefined) this.#settleOutcome(result.outcome.problem);
     this.#ports.changed({ state: true, conversations: changedConversations });
@@ -415,6 +448,12 @@ class Runtime implements EngineRuntime {
     const status = answered ? 'online' : 'offline';
     if (status === this.#status) return;
     this.#status = status;
+    this.#ports.changed({ state: true, conversations: [] });
+  }
+
+  #stored(problem: StorageProblem | undefined): void {
+    if (problem === this.#storage) return;
+    this.#storage = problem;
     this.#ports.changed({ state: true, conversations: [] });
   }
 

@@ -41,21 +41,45 @@ export class StateKeeper {
   }
 
   /** Runs one step and stores it. @throws what the step or the store throws, with nothing changed */
-  step(input: Input): Promise<{ result: StepResult; changedConversations: string[] }> {
+  step(input: Input): Promise<{ result: StepResult; changedConversations: string[]; stored: boolean }> {
     return this.#ports.exclusive(async () => {
       const wanted = new Set(groupsOf(input));
       let before = await this.#preloaded(await this.#current(), wanted);
       for (;;) {
         try {
           const result = await step(before, input, { random: this.#ports.random, now: this.#ports.now() });
-          await this.#store(before, result, wanted);
-          return { result, changedConversations: changedConversations(before, result.state) };
+          const stored = await this.#store(before, result, wanted);
+          return { result, changedConversations: changedConversations(before, result.state), stored };
         } catch (error) {
           if (!(error instanceof NeedGroups)) throw error;
           before = await this.#withGroups(before, error.conversationIds);
           for (const id of error.conversationIds) wanted.add(id);
         }
       }
+    });
+  }
+
+  /**
+   * Looks whether the store still holds what is in memory: the browser may have deleted or locked it.
+   * @returns whether the state is another now
+   * @throws StoreError; what was in memory is not shown any more either
+   */
+  refresh(): Promise<boolean> {
+    return this.#ports.exclusive(async () => {
+      const before = this.#state;
+      this.#state = await this.#current().catch((error: unknown) => {
+        this.#state = undefined;
+        throw error;
+      });
+      return before !== undefined && before !== this.#state;
+    });
+  }
+
+  /** Removes everything that this device holds. @throws StoreError */
+  destroy(): Promise<void> {
+    return this.#ports.exclusive(async () => {
+      this.#state = undefined;
+      await this.#ports.store.destroy();
     });
   }
 
@@ -67,15 +91,18 @@ export class StateKeeper {
     return [...records.values()].map(decodeMessage);
   }
 
-  async #store(before: EngineState, result: StepResult, used: ReadonlySet<string>): Promise<void> {
+  /** @returns whether there was anything to store */
+  async #store(before: EngineState, result: StepResult, used: ReadonlySet<string>): Promise<boolean> {
     const { puts, deletes } = changesBetween(before, result.state, result.lines);
-    if (puts.size > 0 || deletes.length > 0) {
+    const changed = puts.size > 0 || deletes.length > 0;
+    if (changed) {
       const version = this.#version + 1;
       await this.#ports.store.write({ puts: new Map(puts).set(VERSION_KEY, encodeRecord(version)), deletes });
       this.#version = version;
     }
     this.#state = withFewGroups(result.state, used);
     for (const secret of result.spent) secret.wipe();
+    return changed;
   }
 
   async #current(): Promise<EngineState> {

@@ -27,7 +27,7 @@ import type {
 import { maySend } from './virtual-leaf.ts';
 
 /** The state as a person may see it. Holds no secret but the link code, which is there to be shown. */
-export function viewOf(state: EngineState, connection: ConnectionView): StateView {
+export function viewOf(state: EngineState, connection: ConnectionView, storage: StateView['storage']): StateView {
   return {
     phase: phaseOf(state),
     account: accountView(state),
@@ -42,6 +42,7 @@ export function viewOf(state: EngineState, connection: ConnectionView): StateVie
       .sort((a, b) => activityOf(state, b) - activityOf(state, a)),
     link: state.link === undefined || state.link.hidden ? undefined : linkView(state.link, state.linkBlobs.size),
     connection,
+    storage,
     notices: state.notices.map((notice) => ({ ...notice, text: sentenceOf(notice) })),
   };
 }

@@ -1,3 +1,5 @@
+import type { StorageProblem } from './command.ts';
+
 /**
  * What a person may see: plain, cloneable data without any secret. Tabs get it through the bridge;
  * IDs are hex text, times ms since 1970 by the server's clock unless said otherwise.
@@ -153,6 +155,8 @@ export interface StateView {
   readonly conversations: readonly ConversationView[];
   readonly link: LinkView | undefined;
   readonly connection: ConnectionView;
+  /** Why what comes in cannot be kept; undefined once the store has taken something again. Nothing is lost by it. */
+  readonly storage: StorageProblem | undefined;
   /** Things the person must know about, newest first, until dismissed. */
   readonly notices: readonly NoticeView[];
 }

@@ -1,13 +1,6 @@
-/** Why the store could not do what was asked; stable, for the UI's words and for tests. */
-export type StoreErrorCode =
-  | 'quota-exceeded' // the disk, or this site's share of it, is full
-  | 'blocked' // another context of this origin keeps the database from being opened or deleted
-  | 'newer-version' // a later version of the app has changed the database
-  | 'unavailable' // the browser refuses storage here (private mode, a policy, a damaged profile)
-  | 'root-missing' // the database is there and the key above all its keys is not: nothing can be read any more
-  | 'sealed-record-unreadable' // damaged, moved from its place, or sealed under a key that is gone
-  | 'invalid-path'
-  | 'write-failed'; // nothing was written
+import type { StoreErrorCode } from '../engine/ports.ts';
+
+export type { StoreErrorCode };
 
 /** `path` says which record; it holds random identifiers only. */
 export class StoreError extends Error {

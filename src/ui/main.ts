@@ -4,6 +4,7 @@ import { joinLeaders } from '../bridge/leader.ts';
 import { registerWorker } from '../bridge/registration.ts';
 import './app.css';
 import App from './App.svelte';
+import { markDevice } from './device-mark.ts';
 import { Chorus } from './state.svelte.ts';
 import Unsupported from './Unsupported.svelte';
 
@@ -19,15 +20,30 @@ function missingParts(): string[] {
   return Object.entries(parts).flatMap(([name, there]) => (there ? [] : [name]));
 }
 
-function start(target: HTMLElement): void {
+/** A browser that may not store anything for this page has all the parts, and refuses their use. */
+async function isDenied(): Promise<boolean> {
+  return navigator.locks.query().then(
+    () => false,
+    () => true,
+  );
+}
+
+async function start(target: HTMLElement): Promise<void> {
   const missing = missingParts();
-  if (missing.length > 0) {
+  const unsupported = missing.length > 0 || (await isDenied());
+  target.replaceChildren(); // the words for those whose browser runs no script of ours
+  if (unsupported) {
     mount(Unsupported, { target, props: { missing } });
     return;
   }
-  const registration = registerWorker(() => {
-    chorus.updateReady = true;
-  });
+  const registration = registerWorker(
+    () => {
+      chorus.updateReady = true;
+    },
+    () => {
+      if (chorus.view?.phase === 'ready') markDevice();
+    },
+  );
   const bridge = createBridge(registration.worker);
   const chorus = new Chorus(bridge);
   mount(App, { target, props: { chorus, applyUpdate: registration.applyUpdate } });
@@ -36,4 +52,4 @@ function start(target: HTMLElement): void {
 }
 
 const target = document.getElementById('app');
-if (target !== null) start(target);
+if (target !== null) void start(target);

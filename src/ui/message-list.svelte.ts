@@ -1,6 +1,7 @@
 import type { Bridge } from '../bridge/client.ts';
 import type { MessageView } from '../bridge/view.ts';
 import { mergeNewest, mergeOlder } from './merge.ts';
+import { troubleOf, type Trouble } from './words.ts';
 
 /** One answer's length: two screens of short messages. */
 const PAGE = 50;
@@ -17,6 +18,8 @@ export class MessageList {
   more = $state(false);
   loaded = $state(false);
   loadingOlder = $state(false);
+  /** Why the last look failed; another one follows. */
+  trouble = $state<Trouble>();
 
   readonly conversationId: string;
   readonly #bridge: Bridge;
@@ -36,7 +39,15 @@ export class MessageList {
     }
     this.#looking = true;
     this.#readNewest()
-      .catch(() => setTimeout(() => this.look(), RETRY))
+      .then(
+        () => {
+          this.trouble = undefined;
+        },
+        (error: unknown) => {
+          this.trouble = troubleOf(error);
+          setTimeout(() => this.look(), RETRY);
+        },
+      )
       .finally(() => {
         this.#looking = false;
         if (!this.#lookAgain) return;

@@ -1,8 +1,8 @@
-import { BridgeError, type Bridge } from '../bridge/client.ts';
+import type { Bridge } from '../bridge/client.ts';
 import { VIEW_CHANNEL, type BridgeCall, type BridgeCalls, type CommandResult, type ViewChanged } from '../bridge/protocol.ts';
 import type { StateView } from '../bridge/view.ts';
 import { MessageList } from './message-list.svelte.ts';
-import type { Trouble } from './words.ts';
+import { troubleOf, type Trouble } from './words.ts';
 
 /** Calls that a person makes, answered by "done" or "not, because". */
 export type CommandCall = {
@@ -20,8 +20,8 @@ export class Chorus {
   view = $state.raw<StateView>();
   /** Number of the look that `view` comes from; see `looks`. */
   asOf = $state(0);
-  /** The worker cannot be reached. */
-  unanswered = $state(false);
+  /** Why the last look at the state failed. */
+  trouble = $state<Trouble>();
   updateReady = $state(false);
   /** Spoken by screen readers. */
   announcement = $state('');
@@ -66,10 +66,10 @@ export class Chorus {
         (view) => {
           this.view = view;
           this.asOf = look;
-          this.unanswered = false;
+          this.trouble = undefined;
         },
-        () => {
-          this.unanswered = true;
+        (error: unknown) => {
+          this.trouble = troubleOf(error);
           setTimeout(() => this.look(), RETRY);
         },
       )
@@ -92,7 +92,7 @@ export class Chorus {
     try {
       return await this.#bridge.call(call, request);
     } catch (error) {
-      return { ok: false, problem: `bridge-${error instanceof BridgeError ? error.code : 'no-answer'}` };
+      return { ok: false, problem: troubleOf(error) };
     }
   }
 

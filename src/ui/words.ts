@@ -1,9 +1,9 @@
-import type { BridgeError } from '../bridge/client.ts';
-import type { CommandProblem } from '../bridge/protocol.ts';
+import { BridgeError } from '../bridge/client.ts';
+import type { CommandProblem, StorageProblem } from '../bridge/protocol.ts';
 import type { LinkProblem } from '../bridge/view.ts';
 
 /** Why something that the person asked for was not done: the engine's reason, or the bridge's. */
-export type Trouble = CommandProblem | `bridge-${BridgeError['code']}`;
+export type Trouble = CommandProblem | `bridge-${Exclude<BridgeError['code'], StorageProblem>}`;
 
 const TROUBLES: Readonly<Record<Trouble, string>> = {
   'not-ready': 'Chorus is still starting on this device. Try again in a moment.',
@@ -34,11 +34,25 @@ const TROUBLES: Readonly<Record<Trouble, string>> = {
   'invitation-malformed': 'This is not a complete link to a conversation. Copy the whole link.',
   'invitation-over': 'This link is no longer good. Ask for a new one.',
   'no-link': 'There is no linking under way any more.',
-  'storage-failed': 'The browser could not store this. Free some space on the device, then try again.',
+  'storage-quota-exceeded':
+    'The storage of this device is full, so Chorus can keep nothing new here. Nothing is lost. Delete some files or apps to make room, then try again.',
+  'storage-blocked': 'Another tab keeps what Chorus stored from being opened. Close all other tabs of Chorus, then reload this one.',
+  'storage-newer-version':
+    'A newer version of Chorus has been used in this browser, and this page is an older one. Close all tabs of Chorus, then open it again.',
+  'storage-unavailable':
+    'This browser does not let Chorus store anything. Open Chorus outside of a private window and allow it to keep site data; if that is so already, restart the browser.',
+  'storage-root-missing':
+    'The browser has deleted the key to what Chorus kept on this device, so nothing of it can be read any more. Link this device again.',
+  'storage-sealed-record-unreadable':
+    'Something that Chorus kept on this device is damaged and cannot be read. Reload the page; if this stays, link this device again.',
+  'storage-invalid-path': 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
+  'storage-write-failed': 'The browser could not store this, and nothing was changed. Try again; if it happens again, reload the page.',
   internal: 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
   'bridge-internal': 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
   'bridge-malformed': 'This page is of an older version of Chorus. Reload it.',
   'bridge-no-answer': 'Chorus did not answer in this browser. Reload the page and try again.',
+  'bridge-no-worker':
+    'This browser did not let Chorus start. Reload the page; if that does not help, open Chorus outside of a private window and allow it to keep site data.',
 };
 
 const LINK_PROBLEMS: Readonly<Record<LinkProblem, string>> = {
@@ -52,6 +66,13 @@ const LINK_PROBLEMS: Readonly<Record<LinkProblem, string>> = {
   unreachable: 'The server could not be reached. Check the network and try again.',
   'own-code': 'This code was made by this very device. Use the code of the device that you want to add.',
 };
+
+/** What a failed call of the bridge comes to. */
+export function troubleOf(error: unknown): Trouble {
+  if (!(error instanceof BridgeError)) return 'bridge-no-answer';
+  const { code } = error;
+  return code === 'no-worker' || code === 'no-answer' || code === 'malformed' || code === 'internal' ? `bridge-${code}` : code;
+}
 
 export function troubleText(trouble: Trouble): string {
   return TROUBLES[trouble];

@@ -56,13 +56,21 @@ describe('the tab calls the worker', () => {
     expect(received).toHaveLength(2);
   });
 
-  it.each(['malformed', 'internal'] as const)('does not repeat a call that the worker answered with %s', async (problem) => {
-    const { target, received } = worker(({ port }) => port.postMessage({ ok: false, problem }));
-    const error: unknown = await createBridge(async () => target, SHORT)
-      .call('state', {})
-      .catch((caught: unknown) => caught);
-    expect(error).toBeInstanceOf(BridgeError);
-    expect(error).toMatchObject({ code: problem });
-    expect(received).toHaveLength(1);
+  it('a page for which the browser has no worker is told so at once', async () => {
+    const refused = (): Promise<CallTarget> => Promise.reject(new DOMException('denied', 'SecurityError'));
+    await expect(createBridge(refused, SHORT).call('state', {})).rejects.toMatchObject({ name: 'BridgeError', code: 'no-worker' });
   });
+
+  it.each(['malformed', 'internal', 'storage-root-missing'] as const)(
+    'does not repeat a call that the worker answered with %s',
+    async (problem) => {
+      const { target, received } = worker(({ port }) => port.postMessage({ ok: false, problem }));
+      const error: unknown = await createBridge(async () => target, SHORT)
+        .call('state', {})
+        .catch((caught: unknown) => caught);
+      expect(error).toBeInstanceOf(BridgeError);
+      expect(error).toMatchObject({ code: problem });
+      expect(received).toHaveLength(1);
+    },
+  );
 });

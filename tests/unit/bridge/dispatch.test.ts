@@ -53,6 +53,11 @@ function engine({ made, found = [ANNA], failure }: Given = {}) {
     streamRequest: async () => ({ url: 'https://a.example/v1/events', headers: {} }),
     streamEvent: async (event) => void asked.push(event),
     wake: async () => void asked.push('wake'),
+    startAnew: async () => {
+      if (failure !== undefined) throw failure;
+      asked.push('startAnew');
+      return { ok: true };
+    },
   };
   const runtime = createBridgeRuntime(parts);
   const call: (name: Parameters<BridgeRuntime['call']>[0], request: object) => Promise<unknown> = (name, request) =>
@@ -150,12 +155,14 @@ describe('what cannot be done', () => {
   );
 
   it.each([
-    [new StoreError('quota-exceeded'), 'storage-failed'],
+    [new StoreError('quota-exceeded'), 'storage-quota-exceeded'],
+    [new StoreError('sealed-record-unreadable', 'message/aa/1'), 'storage-sealed-record-unreadable'],
     [new Error('secret 42'), 'internal'],
   ])('an engine that throws %s says so in a word', async (failure, problem) => {
     const { call } = engine({ failure });
     expect(await call('send', { conversationId: 'aa', text: 'x' })).toEqual({ ok: false, problem });
     expect(await call('startConversation', { usernames: ['anna'], title: '' })).toEqual({ ok: false, problem });
     expect(await call('closeLink', {})).toEqual({ ok: false, problem });
+    expect(await call('startAnew', {})).toEqual({ ok: false, problem });
   });
 });

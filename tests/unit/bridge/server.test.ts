@@ -40,6 +40,7 @@ const REQUESTS: Record<BridgeCall, object> = {
   streamRequest: {},
   streamEvent: { event: 'entry', data: '{}' },
   renewKeys: {},
+  startAnew: {},
   removeDevice: { deviceId: 'ab'.repeat(16) },
   ping: {},
 };
