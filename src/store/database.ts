@@ -8,18 +8,22 @@ export interface NamedRoot {
   readonly generation: number;
   readonly home: RootHome;
   readonly name: string;
+  /** When it took the place of the one before it: at the last sweep, or at the first start, ms. */
+  readonly at: number;
 }
 
 export interface StoreSchema extends DBSchema {
   records: { key: string; value: SealedValue };
-  /** Keys of scopes by [scope, generation in which the key was made]. */
+  /** Keys of scopes by [scope, number]; the one with the highest number is in use. */
   keys: { key: [string, number]; value: SealedValue };
+  /** Keys under which something was sealed that is deleted or overwritten since, and may lie in the browser's files yet. */
+  outdated: { key: [string, number]; value: true };
   meta: { key: 'root'; value: NamedRoot };
 }
 
 export type StoreDatabase = IDBPDatabase<StoreSchema>;
 
-const VERSION = 1;
+const VERSION = 2;
 
 /**
  * Opens the database. It closes by itself as soon as another context wants to delete or upgrade it;
@@ -29,10 +33,9 @@ export function openDatabase(name: string, onClosed: () => void): Promise<StoreD
   return unlessBlocked(async (blocked) => {
     let late = false;
     const database = await openDB<StoreSchema>(name, VERSION, {
-      upgrade: (database) => {
-        database.createObjectStore('records');
-        database.createObjectStore('keys');
-        database.createObjectStore('meta');
+      upgrade: (database, oldVersion) => {
+        if (oldVersion < 1) for (const store of ['records', 'keys', 'meta'] as const) database.createObjectStore(store);
+        database.createObjectStore('outdated');
       },
       blocked: () => {
         late = true;

@@ -1,27 +1,30 @@
 import { StoreError } from './errors.ts';
-import { makeSealedKey, openSealedKey, type SealedPlace, type SealedValue } from './sealing.ts';
+import { makeSealedKey, openSealedKey, resealKey, type SealedPlace, type SealedValue } from './sealing.ts';
 
-/** A scope's key by the root's generation in which it was made. */
+/** A scope's key. Numbers rise: what is written is sealed under the newest. */
 export interface KeyName {
   readonly scope: string;
-  readonly born: number;
+  readonly number: number;
 }
 
 /** Text of a key's name; `@` is in no path. */
 export function keyId(name: KeyName): string {
-  return `${name.scope}@${name.born}`;
+  return `${name.scope}@${name.number}`;
 }
 
 /**
  * Opened keys of scopes, kept in memory while the database is open: two for each conversation and a
- * handful besides. A key never changes under its name and goes only with the whole database, or when a
- * sweep has moved its scope to a new one: so a remembered key is a good one.
+ * handful besides. A key never changes under its name, and names are given anew only under another
+ * root, that is, on another ring: so a remembered key is a good one.
  */
 export class KeyRing {
   readonly #database: string;
   readonly #generation: number;
   readonly #wrapping: CryptoKey;
   readonly #keys = new Map<string, CryptoKey>();
+  readonly #newest = new Map<string, number>();
+  /** Keys that the database marks as outdated already. */
+  readonly #outdated = new Set<string>();
 
   constructor(database: string, generation: number, wrapping: CryptoKey) {
     this.#database = database;
@@ -29,13 +32,18 @@ export class KeyRing {
     this.#wrapping = wrapping;
   }
 
-  /** Generation in which new keys are made. */
+  /** Of the root above these keys. */
   get generation(): number {
     return this.#generation;
   }
 
   get(name: KeyName): CryptoKey | undefined {
     return this.#keys.get(keyId(name));
+  }
+
+  /** The number of the scope's newest key, as far as it is known. */
+  newest(scope: string): number | undefined {
+    return this.#newest.get(scope);
   }
 
   /** Opens a key as it lies in the database. @throws StoreError 'sealed-record-unreadable' */
@@ -53,6 +61,21 @@ export class KeyRing {
 
   keep(name: KeyName, key: CryptoKey): void {
     this.#keys.set(keyId(name), key);
+    this.#newest.set(name.scope, Math.max(name.number, this.newest(name.scope) ?? 0));
+  }
+
+  /** The key as it is to lie in the database under the next ring's root. @throws StoreError 'sealed-record-unreadable' */
+  reseal(name: KeyName, sealed: SealedValue, next: KeyRing): Promise<SealedValue> {
+    const from = { wrapping: this.#wrapping, place: this.#place(name) };
+    return resealKey(from, { wrapping: next.#wrapping, place: next.#place(name) }, sealed);
+  }
+
+  isMarked(name: KeyName): boolean {
+    return this.#outdated.has(keyId(name));
+  }
+
+  mark(name: KeyName): void {
+    this.#outdated.add(keyId(name));
   }
 
   #place(name: KeyName): SealedPlace {

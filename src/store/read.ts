@@ -2,22 +2,22 @@ import { StoreError } from './errors.ts';
 import { keyId, type KeyName } from './key-ring.ts';
 import { scopeOf, type PathRange } from './record-path.ts';
 import { isSealedValue, open, type SealedValue } from './sealing.ts';
-import type { Session } from './session.ts';
+import { STALE, type Session } from './session.ts';
 
 /**
  * Records of a range, opened: all of them in key order ('next'), or the last `limit` of them, the
- * last one first ('prev'). Database and keys are read in one transaction.
+ * last one first ('prev'). Database and keys are read in one transaction. STALE when another root is named by now.
  * @throws StoreError 'sealed-record-unreadable'; whatever IndexedDB says
  */
 export async function readRange(
   databaseName: string,
-  { database, ring }: Session,
+  { database, root, ring }: Session,
   { from, to }: PathRange,
   direction: 'next' | 'prev',
   limit: number,
-): Promise<Map<string, Uint8Array>> {
+): Promise<Map<string, Uint8Array> | typeof STALE> {
   const range = IDBKeyRange.bound(from, to, false, true);
-  const transaction = database.transaction(['records', 'keys'], 'readonly');
+  const transaction = database.transaction(['records', 'keys', 'meta'], 'readonly');
   const records = transaction.objectStore('records');
   const found: [string, SealedValue][] = [];
   if (direction === 'next') {
@@ -31,23 +31,25 @@ export async function readRange(
   }
   const names = new Map<string, KeyName>();
   for (const [path, sealed] of found) {
-    const name = { scope: scopeOf(path), born: sealed.rootGeneration };
+    const name = { scope: scopeOf(path), number: sealed.rootGeneration };
     names.set(keyId(name), name);
   }
   const stored = await Promise.all(
     [...names.values()].map(async (name) => {
       return ring.get(name) === undefined
-        ? ([name, await transaction.objectStore('keys').get([name.scope, name.born])] as const)
+        ? ([name, await transaction.objectStore('keys').get([name.scope, name.number])] as const)
         : undefined;
     }),
   );
+  const named = await transaction.objectStore('meta').get('root');
   await transaction.done;
+  if (named?.name !== root.name) return STALE;
   for (const entry of stored) {
     if (entry?.[1] !== undefined) await ring.open(entry[0], checked(keyId(entry[0]), entry[1]));
   }
   const opened = found.map(async ([path, sealed]): Promise<[string, Uint8Array]> => {
     const rootGeneration = sealed.rootGeneration;
-    const key = ring.get({ scope: scopeOf(path), born: rootGeneration });
+    const key = ring.get({ scope: scopeOf(path), number: rootGeneration });
     if (key === undefined) throw new StoreError('sealed-record-unreadable', path);
     return [path, await open(key, { database: databaseName, store: 'records', path, rootGeneration }, sealed)];
   });

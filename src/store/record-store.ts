@@ -4,7 +4,8 @@ import { asStoreError, StoreError } from './errors.ts';
 import { readRange } from './read.ts';
 import { checkPath, withPrefix, type PathRange } from './record-path.ts';
 import { availableRootKeyStores, type RootKeyStore } from './root-key-store.ts';
-import { clearRoots, openSession, type Session } from './session.ts';
+import { clearRoots, openSession, STALE, type Session } from './session.ts';
+import { advanceRoot, clearUnnamed, moveSlice, planMoves } from './sweep.ts';
 import { commit, sealChanges } from './write.ts';
 
 export interface RecordStoreParts {
@@ -12,6 +13,27 @@ export interface RecordStoreParts {
   readonly name: string;
   /** Where roots may lie, the preferred place first. */
   readonly roots: readonly RootKeyStore[];
+  /** ms since 1970. */
+  readonly now: () => number;
+}
+
+/** Runs one task at a time over all contexts of this origin. */
+export type Exclusive = <Result>(task: () => Promise<Result>) => Promise<Result>;
+
+export interface SweepStatus {
+  /** When the last sweep was, or the store was made, ms. */
+  readonly at: number;
+  /** Something was deleted or overwritten since. */
+  readonly due: boolean;
+}
+
+/** The store, and what makes that its deleted records cannot be read from the browser's files any more (`sweep.ts`). */
+export interface RecordStore extends StorePort {
+  /** In slices, each under `exclusive`. @throws StoreError; nothing is lost, and the next sweep begins anew */
+  sweep(exclusive: Exclusive): Promise<void>;
+  sweepStatus(): Promise<SweepStatus>;
+  /** Deletes roots that a sweep or a first start has left when it was cut off. For the start, under `exclusive`. */
+  tidy(exclusive: Exclusive): Promise<void>;
 }
 
 /**
@@ -19,26 +41,28 @@ export interface RecordStoreParts {
  *
  *     root (32 random bytes, in a place of its own)
  *      └ wrapping key = HKDF(root)
- *         └ key of a scope and generation: random, sealed in the object store `keys`
+ *         └ key of a scope: random, numbered, sealed in the object store `keys`
  *            └ record: {rootGeneration, nonce, ciphertext} in the object store `records`
  *
- * A record's `rootGeneration` names the generation in which its scope's key was made and so, with its
- * path, the key. The root can then advance by sealing each living key anew, without touching a
- * record; and what was deleted from a scope goes for good when that scope alone gets a new key, in
- * as many transactions as it takes, since old and new key may lie side by side. The associated data
- * are database, object store, path and rootGeneration: no value opens at another's place.
+ * A record's `rootGeneration` is the number of its scope's key and so, with its path, names the key. The
+ * root advances by sealing each living key anew, without touching a record; and what was deleted from a
+ * scope goes for good when that scope alone gets a new key, in as many transactions as it takes, since
+ * old and new key may lie side by side. The associated data are database, object store, path and
+ * rootGeneration: no value opens at another's place.
  *
  * Writes of one store happen one after the other. Between contexts of an origin the caller's lock
  * (navigator.locks) gives the order; should two meet all the same, each write finds out in its own
  * transaction whether the keys that it used are still there.
  */
-export function createRecordStore(parts: RecordStoreParts = { name: 'chorus', roots: availableRootKeyStores() }): StorePort {
+export function createRecordStore(
+  parts: RecordStoreParts = { name: 'chorus', roots: availableRootKeyStores(), now: Date.now },
+): RecordStore {
   let opening: Promise<Session> | undefined;
   let lastWrite: Promise<unknown> = Promise.resolve();
 
   function session(): Promise<Session> {
     if (opening === undefined) {
-      const mine = openSession(parts.name, parts.roots, () => {
+      const mine = openSession(parts.name, parts.roots, parts.now, () => {
         if (opening === mine) opening = undefined;
       });
       mine.catch(() => {
@@ -84,7 +108,7 @@ export function createRecordStore(parts: RecordStoreParts = { name: 'chorus', ro
     try {
       await using(async (current) => {
         const sealed = await sealChanges(parts.name, current, changes);
-        return (await commit(current, sealed, changes.deletes)) ? undefined : STALE;
+        return sealed === STALE ? STALE : commit(current, sealed, changes.deletes);
       });
     } catch (error) {
       throw asStoreError(error, 'write-failed');
@@ -109,6 +133,43 @@ export function createRecordStore(parts: RecordStoreParts = { name: 'chorus', ro
     await deleteDatabase(parts.name);
   }
 
+  async function sweep(exclusive: Exclusive): Promise<void> {
+    const step = <Value>(task: (session: Session) => Promise<Value | typeof STALE>): Promise<Value> =>
+      exclusive(() => inTurn(() => using(task)));
+    try {
+      const moves = await step(planMoves);
+      for (const move of moves) {
+        let after: string | undefined;
+        do after = await step((current) => moveSlice(parts.name, current, move, after));
+        while (after !== undefined);
+      }
+      await step(async (current) => {
+        const result = await advanceRoot(parts.name, current, parts.roots, moves, parts.now());
+        await close(current);
+        return result;
+      });
+    } catch (error) {
+      throw asStoreError(error, 'write-failed');
+    }
+  }
+
+  async function sweepStatus(): Promise<SweepStatus> {
+    try {
+      return await using(async ({ database, root }) => {
+        const transaction = database.transaction(['outdated', 'meta'], 'readonly');
+        const marks = transaction.objectStore('outdated').count();
+        const [named, marked] = await Promise.all([transaction.objectStore('meta').get('root'), marks, transaction.done]);
+        return named?.name === root.name ? { at: root.at, due: marked > 0 } : STALE;
+      });
+    } catch (error) {
+      throw asStoreError(error, 'unavailable');
+    }
+  }
+
+  async function tidy(exclusive: Exclusive): Promise<void> {
+    await exclusive(() => inTurn(() => using((current) => clearUnnamed(current, parts.roots))));
+  }
+
   /** One after the other, a failed one included. */
   function inTurn<Value>(task: () => Promise<Value>): Promise<Value> {
     const result = lastWrite.then(task, task);
@@ -125,17 +186,19 @@ export function createRecordStore(parts: RecordStoreParts = { name: 'chorus', ro
     page: (from, to, limit) => read({ from, to }, 'prev', limit),
     write: (changes) => inTurn(() => write(changes)),
     destroy: () => inTurn(destroy),
+    sweep,
+    sweepStatus,
+    tidy,
   };
 }
 
 /** Empties the database, its root's name included, in one strict transaction. */
 async function clearAll({ database }: Session): Promise<void> {
-  const transaction = database.transaction(['records', 'keys', 'meta'], 'readwrite', { durability: 'strict' });
-  const clearing = (['records', 'keys', 'meta'] as const).map((store) => transaction.objectStore(store).clear());
+  const stores = ['records', 'keys', 'outdated', 'meta'] as const;
+  const transaction = database.transaction(stores, 'readwrite', { durability: 'strict' });
+  const clearing = stores.map((store) => transaction.objectStore(store).clear());
   await Promise.all([...clearing, transaction.done]);
 }
-
-const STALE = Symbol('another context has changed the keys');
 
 /** IndexedDB's error for a connection that was closed under the caller's feet. */
 function isClosed(error: unknown): boolean {

@@ -4,7 +4,7 @@ import { StoreError } from './errors.ts';
 
 /** What lies in the database in place of a record. */
 export interface SealedValue {
-  /** A record: the root's generation in which its key was made. A key: the generation of the root that seals it. */
+  /** A record: the number of its scope's key. A key: the generation of the root that seals it. */
   readonly rootGeneration: number;
   readonly nonce: Uint8Array;
   readonly ciphertext: Uint8Array;
@@ -52,6 +52,20 @@ export async function openSealedKey(wrapping: CryptoKey, place: SealedPlace, sea
   const bytes = await open(wrapping, place, sealed);
   try {
     return await importKey(bytes);
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+/** The key that `makeSealedKey` sealed, sealed at `to` under another wrapping key. @throws StoreError 'sealed-record-unreadable' */
+export async function resealKey(
+  from: { readonly wrapping: CryptoKey; readonly place: SealedPlace },
+  to: { readonly wrapping: CryptoKey; readonly place: SealedPlace },
+  sealed: SealedValue,
+): Promise<SealedValue> {
+  const bytes = await open(from.wrapping, from.place, sealed);
+  try {
+    return await seal(to.wrapping, to.place, bytes);
   } finally {
     bytes.fill(0);
   }

@@ -15,26 +15,44 @@ export interface Session {
  * Opens the database and the root that it names; at the very first start makes the root, names it in
  * one strict transaction, and clears away what an earlier start may have left. @throws StoreError
  */
-export async function openSession(name: string, stores: readonly RootKeyStore[], onClosed: () => void): Promise<Session> {
+export async function openSession(
+  name: string,
+  stores: readonly RootKeyStore[],
+  now: () => number,
+  onClosed: () => void,
+): Promise<Session> {
   const database = await openDatabase(name, onClosed);
   try {
-    const root = (await database.get('meta', 'root')) ?? (await nameFirstRoot(database, stores));
-    const secret = await stores.find(({ home }) => home === root.home)?.load(root.name);
-    if (secret === undefined) throw new StoreError('root-missing');
-    try {
-      return { database, root, ring: new KeyRing(name, root.generation, await wrappingKey(secret)) };
-    } finally {
-      secret.wipe();
-    }
+    let root = (await database.get('meta', 'root')) ?? (await nameFirstRoot(database, stores, now));
+    let ring = await ringOf(name, stores, root);
+    // A sweep elsewhere may have replaced it between the two.
+    const named = ring === undefined ? await database.get('meta', 'root') : undefined;
+    if (named !== undefined && named.name !== root.name) ring = await ringOf(name, stores, (root = named));
+    if (ring === undefined) throw new StoreError('root-missing');
+    return { database, root, ring };
   } catch (error) {
     database.close();
     throw error;
   }
 }
 
+/** The ring of keys below a root; undefined when the root is not there. @throws StoreError */
+export async function ringOf(name: string, stores: readonly RootKeyStore[], root: NamedRoot): Promise<KeyRing | undefined> {
+  const secret = await stores.find(({ home }) => home === root.home)?.load(root.name);
+  if (secret === undefined) return undefined;
+  try {
+    return new KeyRing(name, root.generation, await wrappingKey(secret));
+  } finally {
+    secret.wipe();
+  }
+}
+
+/** What a task comes to that has met another context's changes: it begins anew with the database opened anew. */
+export const STALE = Symbol('another context has changed the keys');
+
 /** Two contexts may both come here: the transaction decides, the other's root is a leftover. */
-async function nameFirstRoot(database: StoreDatabase, stores: readonly RootKeyStore[]): Promise<NamedRoot> {
-  const created = await createRoot(stores);
+async function nameFirstRoot(database: StoreDatabase, stores: readonly RootKeyStore[], now: () => number): Promise<NamedRoot> {
+  const created = await createRoot(stores, 1, now());
   const transaction = database.transaction('meta', 'readwrite', { durability: 'strict' });
   const named = (await transaction.store.get('root')) ?? created;
   await Promise.all([transaction.store.put(named, 'root'), transaction.done]);
@@ -42,11 +60,12 @@ async function nameFirstRoot(database: StoreDatabase, stores: readonly RootKeySt
   return named;
 }
 
-async function createRoot(stores: readonly RootKeyStore[]): Promise<NamedRoot> {
+/** A new random root in the first place that takes one; it does not count before the database names it. @throws StoreError */
+export async function createRoot(stores: readonly RootKeyStore[], generation: number, at: number): Promise<NamedRoot> {
   let reason = new StoreError('unavailable');
   for (const store of stores) {
     try {
-      return { generation: 1, home: store.home, name: await store.create() };
+      return { generation, home: store.home, name: await store.create(), at };
     } catch (error) {
       if (error instanceof StoreError) reason = error;
       else throw error;

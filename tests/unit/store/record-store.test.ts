@@ -20,8 +20,8 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-const withBuckets = () => createRecordStore({ name: NAME, roots: [bucketRootKeyStore(buckets), databaseRootKeyStore()] });
-const withoutBuckets = () => createRecordStore({ name: NAME, roots: [databaseRootKeyStore()] });
+const withBuckets = () => createRecordStore({ name: NAME, roots: [bucketRootKeyStore(buckets), databaseRootKeyStore()], now: Date.now });
+const withoutBuckets = () => createRecordStore({ name: NAME, roots: [databaseRootKeyStore()], now: Date.now });
 
 describeStoreContract('record store, root in a bucket', () => Promise.resolve(withBuckets()));
 describeStoreContract('record store, root in a database', () => Promise.resolve(withoutBuckets()));
@@ -92,9 +92,11 @@ describe('sealing', () => {
 
   it('does not open a record of another database', async () => {
     const roots = [bucketRootKeyStore(buckets)];
-    const store = createRecordStore({ name: NAME, roots });
+    const store = createRecordStore({ name: NAME, roots, now: Date.now });
     await store.write(changes({ cursor: 'oak' }));
-    await createRecordStore({ name: 'other', roots: [bucketRootKeyStore(new FakeBuckets())] }).write(changes({ cursor: 'elm' }));
+    await createRecordStore({ name: 'other', roots: [bucketRootKeyStore(new FakeBuckets())], now: Date.now }).write(
+      changes({ cursor: 'elm' }),
+    );
     await putRaw('cursor', await raw((database) => database.get('records', 'cursor'), 'other'));
     await expect(store.get('cursor')).rejects.toMatchObject({ code: 'sealed-record-unreadable' });
   });
@@ -146,7 +148,7 @@ describe('sealing', () => {
     await withBuckets().write(changes({ 'group/aa/tree': 'oak' }));
     const [root] = buckets.buckets.keys();
     const ring = new KeyRing(NAME, 1, await wrappingKey((await bucketRootKeyStore(buckets).load(root!))!));
-    const later = await ring.make({ scope: 'group/aa', born: 2 });
+    const later = await ring.make({ scope: 'group/aa', number: 2 });
     await raw((database) => database.put('keys', later.sealed, ['group/aa', 2]));
     const place = { database: NAME, store: 'records', path: 'group/aa/header', rootGeneration: 2 } as const;
     await putRaw('group/aa/header', await seal(later.key, place, utf8('elm')));
