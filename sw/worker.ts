@@ -5,9 +5,10 @@ import { createDeliveryClient, fromJson, sequenceEntryFrame, stockFrame } from '
 import { createRuntime } from '../src/engine/runtime.ts';
 import { createRecordStore } from '../src/store/index.ts';
 import { serveAppShell, type PrecacheEntry } from './app-shell.ts';
-import { Background } from './background.ts';
+import { Background, type Extendable } from './background.ts';
 import { openFromNotification, showMessage, type NotificationScope } from './notifications.ts';
 import { sleep } from './sleep.ts';
+import { Sweeper } from './sweeper.ts';
 
 declare global {
   interface Window {
@@ -46,12 +47,16 @@ const notifications: NotificationScope = {
 
 const delivery = createDeliveryClient({ baseUrl: location.origin, fetch: (input, init) => fetch(input, init), now: Date.now });
 
+const store = createRecordStore();
+const exclusive = <Result>(task: () => Promise<Result>): Promise<Result> => navigator.locks.request(ENGINE_LOCK, task);
+const sweeper = new Sweeper({ store, exclusive, now: Date.now });
+
 const runtime = createRuntime({
-  store: createRecordStore(),
+  store,
   delivery,
   random: (length) => crypto.getRandomValues(new Uint8Array(length)),
   now: () => delivery.now(),
-  exclusive: (task) => navigator.locks.request(ENGINE_LOCK, task),
+  exclusive,
   changed: ({ state, conversations }) => {
     const message: ViewChanged = { type: 'view-changed', state, conversations };
     view.postMessage(message);
@@ -79,7 +84,14 @@ function requestSync(): void {
   if (sync !== undefined) background.start(sync.register(SYNC_TAG)); // refused without the permission: an open tab's pings do it then
 }
 
-const bridge = createBridgeServer(createBridgeRuntime(runtime));
+/** Whatever woke the worker, what was deleted meanwhile is swept if it is time. */
+function keepAlive(event: Extendable, work: Promise<unknown>): void {
+  const swept = work.catch(() => undefined).then(() => sweeper.whenDue());
+  background.start(swept);
+  background.keepAlive(event, work);
+}
+
+const bridge = createBridgeServer(createBridgeRuntime(runtime, sweeper));
 
 serveAppShell(self.__PRECACHE__);
 
@@ -93,12 +105,12 @@ scope.addEventListener('message', (event) => {
     return;
   }
   const answered = bridge.receive(data, event.ports[0]);
-  if (answered !== undefined) background.keepAlive(event, answered);
+  if (answered !== undefined) keepAlive(event, answered);
 });
 
 scope.addEventListener('sync', (event) => {
   const { tag, lastChance, waitUntil } = event as SyncEvent;
-  if (tag === SYNC_TAG) background.keepAlive({ waitUntil: waitUntil.bind(event) }, synchronise(lastChance));
+  if (tag === SYNC_TAG) keepAlive({ waitUntil: waitUntil.bind(event) }, synchronise(lastChance));
 });
 
 scope.addEventListener('notificationclick', (event) => {

@@ -63,6 +63,8 @@ const REQUESTS = {
   markRead: v.strictObject({ conversationId, position }),
   dismissNotice: v.strictObject({ noticeId: key }),
   startAnew: nothing,
+  sweepStatus: nothing,
+  sweep: nothing,
   streamRequest: nothing,
   streamEvent: v.variant('event', [
     v.strictObject({ event: v.picklist(['entry', 'stock', 'gone']), data: v.pipe(v.string(), v.maxLength(MAX_EVENT)) }),

@@ -38,7 +38,13 @@ type Handlers = {
 };
 
 /** Each call of the bridge as what the engine offers: usernames are looked up first, commands' answers named for the tab. */
-export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
+/** What of the store a tab may ask for. @throws StoreError */
+export interface BridgeSweeper {
+  status(): Promise<{ readonly at: number; readonly due: boolean }>;
+  sweep(): Promise<void>;
+}
+
+export function createBridgeRuntime(engine: BridgeEngine, sweeper: BridgeSweeper): BridgeRuntime {
   const command = (asked: Command): Promise<CommandResult & { readonly made?: string }> => orProblem(() => engine.command(asked));
 
   /** Of a command that makes nothing, or nothing that a tab must know of. */
@@ -52,6 +58,8 @@ export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
     if (!result.ok) return result;
     return result.made === undefined ? { ok: true } : { ok: true, conversationId: result.made };
   };
+
+  const swept = async (): Promise<{ ok: true; at: number; due: boolean }> => ({ ok: true, ...(await sweeper.status()) });
 
   const handlers: Handlers = {
     state: () => engine.state(),
@@ -106,6 +114,12 @@ export function createBridgeRuntime(engine: BridgeEngine): BridgeRuntime {
     markRead: (request) => plain({ command: 'markRead', ...request }),
     dismissNotice: (request) => plain({ command: 'dismissNotice', ...request }),
     startAnew: () => orProblem(() => engine.startAnew()),
+    sweepStatus: () => orProblem(swept),
+    sweep: () =>
+      orProblem(async () => {
+        await sweeper.sweep();
+        return swept();
+      }),
     streamRequest: () => engine.streamRequest(),
     streamEvent: async (event) => {
       await engine.streamEvent(event);

@@ -59,6 +59,10 @@ export interface BridgeCalls {
   dismissNotice: { request: { noticeId: string }; answer: CommandResult };
   /** Deletes what is left of a device that can no longer be read, so that this browser can be linked anew; nothing of one that can be. */
   startAnew: { request: object; answer: CommandResult };
+  /** When what was deleted on this device was last put out of reach, and whether something is waiting for it. */
+  sweepStatus: { request: object; answer: SweepAnswer };
+  /** Does it now; the answer comes when it is done. */
+  sweep: { request: object; answer: SweepAnswer };
   /** Leader tab: where to open the event stream and the proof for it (valid once). Undefined while there is no account. */
   streamRequest: { request: object; answer: { url: string; headers: Record<string, string> } | undefined };
   /** Leader tab: one event of the stream, or a change of the stream's state. */
@@ -66,6 +70,10 @@ export interface BridgeCalls {
   /** Keeps the worker alive while a tab is open (every 20 s), and makes it try the outbox again. */
   ping: { request: object; answer: object };
 }
+
+export type SweepAnswer =
+  | { readonly ok: true; /** ms since 1970 */ readonly at: number; readonly due: boolean }
+  | { readonly ok: false; readonly problem: CommandProblem };
 
 export type BridgeCall = keyof BridgeCalls;
 

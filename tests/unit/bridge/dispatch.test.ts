@@ -59,7 +59,14 @@ function engine({ made, found = [ANNA], failure }: Given = {}) {
       return { ok: true };
     },
   };
-  const runtime = createBridgeRuntime(parts);
+  const sweeper = {
+    status: async () => ({ at: 7, due: asked.at(-1) !== 'sweep' }),
+    sweep: async () => {
+      if (failure !== undefined) throw failure;
+      asked.push('sweep');
+    },
+  };
+  const runtime = createBridgeRuntime(parts, sweeper);
   const call: (name: Parameters<BridgeRuntime['call']>[0], request: object) => Promise<unknown> = (name, request) =>
     runtime.call(name, request, CALL_ID);
   return { asked, commands, call, entropy };
@@ -115,6 +122,14 @@ describe('calls become what the engine offers', () => {
     expect(await call('startConversation', { usernames: ['anna'], title: 'T' })).toEqual({ ok: true, conversationId: 'c1' });
     expect(asked).toEqual([['anna']]);
     expect(commands).toEqual([{ command: 'startConversation', groupId: fromHex(CALL_ID), members: [ANNA], title: 'T' }]);
+  });
+
+  it('a sweep is done, and then its time comes back', async () => {
+    const { call } = engine();
+    expect(await call('sweepStatus', {})).toEqual({ ok: true, at: 7, due: true });
+    expect(await call('sweep', {})).toEqual({ ok: true, at: 7, due: false });
+    const failing = engine({ failure: new StoreError('quota-exceeded') });
+    expect(await failing.call('sweep', {})).toEqual({ ok: false, problem: 'storage-quota-exceeded' });
   });
 
   it('a phrase comes as text once, and the bytes are wiped', async () => {

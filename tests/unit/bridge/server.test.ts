@@ -41,6 +41,8 @@ const REQUESTS: Record<BridgeCall, object> = {
   streamEvent: { event: 'entry', data: '{}' },
   renewKeys: {},
   startAnew: {},
+  sweepStatus: {},
+  sweep: {},
   removeDevice: { deviceId: 'ab'.repeat(16) },
   ping: {},
 };

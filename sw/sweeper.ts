@@ -1,0 +1,50 @@
+import type { Exclusive, RecordStore, SweepStatus } from '../src/store/index.ts';
+
+/** What was deleted is readable from a copy of the browser's files for this long at most while this device is in use. ms */
+const SWEEP_EVERY = 5 * 60_000;
+/** The store is asked this often whether a sweep is due, however many events there are. ms */
+const LOOK_EVERY = 30_000;
+
+export interface SweeperParts {
+  readonly store: Pick<RecordStore, 'sweep' | 'sweepStatus' | 'tidy'>;
+  /** Held by whichever context of this origin runs the engine. */
+  readonly exclusive: Exclusive;
+  /** ms since 1970. */
+  readonly now: () => number;
+}
+
+/** Has the store swept in time, by whatever event wakes the worker, with a tab open or without. */
+export class Sweeper {
+  readonly #parts: SweeperParts;
+  #lookedAt = -Infinity;
+  #tidied = false;
+  #running: Promise<void> | undefined;
+
+  constructor(parts: SweeperParts) {
+    this.#parts = parts;
+  }
+
+  status(): Promise<SweepStatus> {
+    return this.#parts.store.sweepStatus();
+  }
+
+  /** At once; a second caller waits for the one that is under way. @throws StoreError */
+  sweep(): Promise<void> {
+    const { store, exclusive } = this.#parts;
+    this.#running ??= store.sweep(exclusive).finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  /** After an event: if something was deleted and the last sweep is long ago. What fails is tried again after a later event. @throws StoreError */
+  async whenDue(): Promise<void> {
+    const { store, exclusive, now } = this.#parts;
+    const time = now();
+    if (Math.abs(time - this.#lookedAt) < LOOK_EVERY) return;
+    this.#lookedAt = time;
+    if (!this.#tidied) await store.tidy(exclusive);
+    this.#tidied = true;
+    const { at, due } = await this.status();
+    // A clock that was set back is no reason to wait.
+    if (due && Math.abs(time - at) >= SWEEP_EVERY) await this.sweep();
+  }
+}

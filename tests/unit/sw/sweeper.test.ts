@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { Sweeper } from '../../../sw/sweeper.ts';
+
+const MINUTE = 60_000;
+
+/** A store whose last sweep was at time 0. */
+function world() {
+  const calls: string[] = [];
+  let time = 0;
+  let status = { at: 0, due: true };
+  let finish: (() => void) | undefined;
+  const sweeper = new Sweeper({
+    store: {
+      tidy: async () => void calls.push('tidy'),
+      sweepStatus: async () => {
+        calls.push('look');
+        return status;
+      },
+      sweep: async () => {
+        calls.push('sweep');
+        await new Promise<void>((resolve) => (finish = resolve));
+        status = { at: time, due: false };
+      },
+    },
+    exclusive: (task) => task(),
+    now: () => time,
+  });
+  return {
+    sweeper,
+    calls,
+    at: (minutes: number) => (time = minutes * MINUTE),
+    delete: () => (status = { ...status, due: true }),
+    finish: () => finish?.(),
+  };
+}
+
+describe('the worker sweeps', () => {
+  it('five minutes after the last sweep, once something was deleted, whichever event wakes it', async () => {
+    const { sweeper, calls, at, finish, ...rest } = world();
+    await sweeper.whenDue();
+    at(4);
+    await sweeper.whenDue();
+    expect(calls).toEqual(['tidy', 'look', 'look']);
+    at(5);
+    const swept = sweeper.whenDue();
+    while (!calls.includes('sweep')) await Promise.resolve();
+    finish();
+    await swept;
+    at(60);
+    await sweeper.whenDue();
+    expect(calls.filter((call) => call === 'sweep')).toHaveLength(1);
+    rest.delete();
+    at(61);
+    void sweeper.whenDue();
+    while (calls.filter((call) => call === 'sweep').length < 2) await Promise.resolve();
+  });
+
+  it('though the clock was set back far', async () => {
+    const { sweeper, calls, at } = world();
+    at(-1_000);
+    void sweeper.whenDue();
+    for (let i = 0; i < 20; i++) await Promise.resolve();
+    expect(calls).toEqual(['tidy', 'look', 'sweep']);
+  });
+
+  it('clears away at its start what an earlier one has left, once', async () => {
+    const { sweeper, calls, at } = world();
+    for (const minutes of [0, 1, 2]) {
+      at(minutes);
+      await sweeper.whenDue();
+    }
+    expect(calls.filter((call) => call === 'tidy')).toHaveLength(1);
+  });
+
+  it('asks the store seldom, however many events there are', async () => {
+    const { sweeper, calls } = world();
+    for (let i = 0; i < 100; i++) await sweeper.whenDue();
+    expect(calls).toEqual(['tidy', 'look']);
+  });
+
+  it('once at a time: a second caller waits for the first sweep', async () => {
+    const { sweeper, calls, finish } = world();
+    const both = Promise.all([sweeper.sweep(), sweeper.sweep()]);
+    finish();
+    await both;
+    expect(calls).toEqual(['sweep']);
+  });
+});
