@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +14,8 @@ const ACTION_LIMIT = 20_000;
 export interface Device {
   readonly name: string;
   readonly origin: string;
+  /** The profile's folder. */
+  readonly profile: string;
   readonly context: BrowserContext;
   /** The first tab. */
   readonly page: Page;
@@ -25,6 +28,8 @@ export interface Device {
   goOnline(): Promise<void>;
   /** Ends the browser and starts it anew on the same profile. */
   restart(): Promise<void>;
+  /** Kills the browser where it stands, with SIGKILL, and starts it anew on the same profile. */
+  kill(): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -51,6 +56,7 @@ export async function openDevice(name: string, serverPort: number, options: Brow
   return {
     name,
     origin,
+    profile,
     cable,
     get context() {
       return current.context;
@@ -76,6 +82,12 @@ export async function openDevice(name: string, serverPort: number, options: Brow
     },
     restart: async () => {
       await current.close();
+      current = await open();
+    },
+    kill: async () => {
+      const closed = current.context.waitForEvent('close', { timeout: 0 });
+      execFileSync('pkill', ['-KILL', '-f', `user-data-dir=${profile}`]);
+      await closed;
       current = await open();
     },
     dispose: async () => {
