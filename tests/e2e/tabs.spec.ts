@@ -1,4 +1,5 @@
 import type { Page } from '@playwright/test';
+import { rounds } from '../support/rounds.ts';
 import { callWorker, textsOf } from './support/bridge.ts';
 import { expect, test, type Device } from './support/fixtures.ts';
 import { createAccount, openConversation, sees, send, startConversation } from './support/person.ts';
@@ -62,6 +63,60 @@ test('when the leading tab is frozen, the other one takes over by force, and not
     expect((await textsOf(page, talk)).map(({ text }) => text)).toEqual(order);
   }
 });
+
+const ROUNDS = rounds({ test: 3, soak: 60 });
+/** A leader that vanishes while messages come in, ms. */
+const LONGEST_STEP = 300;
+
+test('the leading tab vanishes at any moment, by a crash, by being closed or frozen: the next one takes over, and nothing is lost or doubled', async ({
+  device,
+}) => {
+  test.setTimeout(60_000 + ROUNDS * 30_000);
+  const { laptop, ben, first, second, talk } = await twoTabs(device);
+  const order = ['First'];
+  let [leader, follower] = [first, second];
+
+  for (let round = 0; round < ROUNDS; round++) {
+    const opened = streams(laptop);
+    const vanish = async (): Promise<void> => {
+      await leader.waitForTimeout(Math.random() * LONGEST_STEP);
+      if (round % 3 === 0) await crash(laptop, leader);
+      else if (round % 3 === 1) await leader.close();
+      else await (await laptop.context.newCDPSession(leader)).send('Page.setWebLifecycleState', { state: 'frozen' });
+    };
+    const gone = vanish();
+    const texts = ['a', 'b', 'c'].map((name) => `${round} ${name}`);
+    for (const text of texts) await send(ben.page, text);
+    order.push(...texts);
+    await gone;
+    // A crash takes along the tabs that shared the process; the person opens the app again.
+    if (follower.isClosed() || crashed.has(follower)) follower = await laptop.newTab();
+    await follower.bringToFront();
+    if ((await follower.getByRole('list', { name: 'Messages' }).count()) === 0) await openConversation(follower, 'ben');
+    for (const text of texts) await sees(follower, text);
+    expect(streams(laptop)).toBeGreaterThan(opened);
+    await send(follower, `${round} answer`);
+    await sees(ben.page, `${round} answer`);
+    order.push(`${round} answer`);
+    for (const page of [follower, ben.page]) expect((await textsOf(page, talk)).map(({ text }) => text)).toEqual(order);
+
+    if (!leader.isClosed()) await leader.close();
+    leader = follower;
+    follower = await laptop.newTab();
+    await openConversation(follower, 'ben');
+  }
+});
+
+const crashed = new Set<Page>();
+
+/** Ends the tab's process, as a browser does that runs out of memory. */
+async function crash({ context }: Device, page: Page): Promise<void> {
+  for (const tab of context.pages()) tab.once('crash', () => crashed.add(tab));
+  const session = await context.newCDPSession(page);
+  const gone = page.waitForEvent('crash');
+  session.send('Page.crash').catch(() => undefined); // nobody is left to answer
+  await gone;
+}
 
 test('tabs share drafts and what was read', async ({ device }) => {
   const { ben, first, second } = await twoTabs(device);
