@@ -70,7 +70,7 @@ test('neither tabs nor stores nor the server hold a secret, or a word that they 
           script: () => (document.createElement('script').text = '1'),
           address: () => (document.createElement('script').src = '/sw.js'),
           worker: () => navigator.serviceWorker.register('/assets/other.js'),
-          code: () => Reflect.apply(setTimeout, globalThis, ['1']),
+          code: () => Reflect.apply(setTimeout, globalThis, ['1']) as unknown,
           'a policy of one’s own': () => trustedTypes.createPolicy('mine', {}),
           'the app’s policy': () => trustedTypes.createPolicy('chorus-worker', { createScriptURL: (url: string) => url }),
           'Svelte’s policy': () => trustedTypes.createPolicy('svelte-trusted-html', { createHTML: (html: string) => html }),
