@@ -4,7 +4,7 @@ import { callWorker, textsOf } from './support/bridge.ts';
 import { expect, test } from './support/fixtures.ts';
 import { createAccount, linkDevice, openConversation, sees, send, startConversation, textsInOrder } from './support/person.ts';
 
-const ROUNDS = rounds({ test: 8, soak: 200 });
+const ROUNDS = rounds({ test: 4, soak: 200 });
 /** From the press of Enter to its last trace on the other screens everything takes less, ms. */
 const LONGEST_STEP = 250;
 
