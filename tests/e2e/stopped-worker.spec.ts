@@ -36,6 +36,10 @@ test('the worker is stopped at any moment while four tabs of two devices write: 
     ]);
   }
 
+  for (const page of tabs) {
+    const waiting = async (): Promise<number> => (await callWorker(page, 'state', {})).connection.waiting;
+    await expect.poll(waiting, { timeout: 30_000 + ROUNDS * 5_000 }).toBe(0);
+  }
   for (const [nth, page] of tabs.entries()) await sees(page, written[nth]?.at(-1) ?? '');
   for (const own of written) await sees(ben.page, own.at(-1) ?? '');
   const order = (await textsOf(ben.page, talk)).map(({ text }) => text);
