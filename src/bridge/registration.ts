@@ -7,6 +7,13 @@ const UPDATE_INTERVAL = 60 * 60 * 1000;
 /** A first visit downloads and starts the worker before it answers; a browser that has none for this page may never say so, ms. */
 const PATIENCE = 20_000;
 
+/** Channel on which a tab says that it has asked the new worker to take over. */
+const HAND_OVER_CHANNEL = 'chorus-hand-over';
+/** What is in the old worker's hands is done in less, ms. */
+const HAND_OVER_CALM = 300;
+/** If the new worker is not there by then, the old one goes on, ms. */
+const HAND_OVER_LIMIT = 10_000;
+
 export interface Registration {
   /** The worker that answers calls now. Rejects when the browser refuses one, or has none for long. */
   readonly worker: () => Promise<CallTarget>;
@@ -32,19 +39,44 @@ function workerScript(): string {
   return policy.createScriptURL(SCRIPT) as string; // a TrustedScriptURL, which stands wherever the text may
 }
 
+export interface RegistrationEvents {
+  /** A new version waits to be taken into use. */
+  readonly onUpdateReady: () => void;
+  /** The browser has deleted the worker, which it does together with all else of this site. */
+  readonly onWorkerGone: () => void;
+  /** Resolves when the tab may be reloaded. */
+  readonly beforeReload: () => Promise<void>;
+}
+
 /**
- * Registers the service worker and looks for new versions of it while the tab is open. `onWorkerGone` is called just before
- * the tab reloads because the browser has deleted the worker, which it does together with all else of this site.
+ * Registers the service worker and looks for new versions of it while the tab is open. The tab reloads when another worker
+ * has taken over.
+ *
+ * From the moment that a tab asks for that, all tabs hold back their calls until the new worker is there. A call that meets
+ * the old one while the browser stops it starts it again: then Chromium lets the new one in only after minutes.
  */
-export function registerWorker(onUpdateReady: () => void, onWorkerGone: () => void): Registration {
+export function registerWorker({ onUpdateReady, onWorkerGone, beforeReload }: RegistrationEvents): Registration {
   const workbox = new Workbox(workerScript(), { updateViaCache: 'none' });
   workbox.addEventListener('waiting', onUpdateReady);
+
+  let handOver = Promise.resolve();
+  let endHandOver = (): void => undefined;
+  const holdBack = (): void => {
+    handOver = new Promise((resolve) => {
+      endHandOver = resolve;
+      setTimeout(resolve, HAND_OVER_LIMIT);
+    });
+  };
+  const channel = new BroadcastChannel(HAND_OVER_CHANNEL);
+  channel.onmessage = holdBack;
+
   // The new version's worker may have another protocol, so no page of the old one stays beside it. At a
   // first visit the page has no worker yet, and the first one takes it over as it is.
   let controlled = navigator.serviceWorker.controller !== null;
   navigator.serviceWorker.addEventListener('controllerchange', () => {
     if (navigator.serviceWorker.controller === null) onWorkerGone();
-    if (controlled) location.reload();
+    endHandOver();
+    if (controlled) void beforeReload().then(() => location.reload());
     controlled = true;
   });
 
@@ -57,13 +89,18 @@ export function registerWorker(onUpdateReady: () => void, onWorkerGone: () => vo
 
   return {
     worker: async () => {
+      await handOver;
       const registration = await registered;
       if (registration?.active) return registration.active;
       const ready = await Promise.race([navigator.serviceWorker.ready, late()]);
       if (!ready?.active) throw new Error('no active worker');
       return ready.active;
     },
-    applyUpdate: () => workbox.messageSkipWaiting(),
+    applyUpdate: () => {
+      channel.postMessage('asked');
+      holdBack();
+      setTimeout(() => workbox.messageSkipWaiting(), HAND_OVER_CALM);
+    },
   };
 }
 

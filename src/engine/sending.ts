@@ -381,13 +381,15 @@ export function finishItem(turn: Turn, id: string, entry: SequenceEntry): void {
   const { pending, awaitingEcho, queue, claim, hold, finished: names } = turn.conversation(id);
   const isIt = (item: WorkItem): boolean => equal(item.messageId, messageId);
   const finished = [...awaitingEcho, ...(pending === undefined ? [] : [pending])].find(({ item }) => isIt(item));
+  // What was to be made anew is done as well, and a tab may ask for it once more.
+  const wasAsked = finished !== undefined || queue.some(isIt);
   turn.updateConversation(id, {
     pending: pending !== undefined && isIt(pending.item) ? undefined : pending,
     awaitingEcho: awaitingEcho.filter(({ item }) => !isIt(item)),
     queue: queue.filter((item) => !isIt(item)),
     claim: finished?.item.kind === 'add' ? undefined : claim,
     hold: finished?.submission.kind === 'commit' ? undefined : hold, // it worked: the next trouble begins with a short pause
-    finished: finished === undefined ? names : withFinished({ finished: names }, messageId),
+    finished: wasAsked ? withFinished({ finished: names }, messageId) : names,
   });
 }
 
@@ -450,7 +452,10 @@ export function giveUpEcho(turn: Turn, id: string, { messageId, epoch }: Sequenc
     const waiting = queue.find((item) => equal(item.messageId, messageId));
     if (waiting === undefined) return;
     const renamed = { ...waiting, messageId: turn.random(16) };
-    turn.updateConversation(id, { queue: queue.map((item) => (item === waiting ? renamed : item)) });
+    turn.updateConversation(id, {
+      queue: queue.map((item) => (item === waiting ? renamed : item)),
+      finished: withFinished(conversation, messageId),
+    });
     if (isUnknown && renamed.kind === 'text') fail(turn, id, renamed, 'internal');
     return;
   }

@@ -36,14 +36,15 @@ async function start(target: HTMLElement): Promise<void> {
     mount(Unsupported, { target, props: { missing } });
     return;
   }
-  const registration = registerWorker(
-    () => {
+  const registration = registerWorker({
+    onUpdateReady: () => {
       chorus.updateReady = true;
     },
-    () => {
+    onWorkerGone: () => {
       if (chorus.view?.phase === 'ready') markDevice();
     },
-  );
+    beforeReload: () => chorus.settled(),
+  });
   const bridge = createBridge(registration.worker);
   const chorus = new Chorus(bridge);
   mount(App, { target, props: { chorus, applyUpdate: registration.applyUpdate } });

@@ -13,6 +13,8 @@ export type Refused = { readonly ok: false; readonly problem: Trouble };
 
 /** After a failed look at the state, ms. */
 const RETRY = 3_000;
+/** For what a person has asked for to be done before a reload, ms: a call whose worker was replaced is repeated after 5 s. */
+const SETTLE_LIMIT = 8_000;
 
 /** What this tab shows, kept fresh by asking the worker whenever it says that something changed. */
 export class Chorus {
@@ -31,6 +33,7 @@ export class Chorus {
   #looks = 0;
   #looking = false;
   #lookAgain = false;
+  #asked: readonly Promise<unknown>[] = [];
 
   constructor(bridge: Bridge) {
     this.#bridge = bridge;
@@ -89,11 +92,24 @@ export class Chorus {
 
   /** Has the worker do something; never rejects. */
   async ask<Call extends CommandCall>(call: Call, request: BridgeCalls[Call]['request']): Promise<BridgeCalls[Call]['answer'] | Refused> {
+    const asked = this.#bridge.call(call, request);
+    this.#asked = [...this.#asked, asked];
     try {
-      return await this.#bridge.call(call, request);
+      return await asked;
     } catch (error) {
       return { ok: false, problem: troubleOf(error) };
+    } finally {
+      this.#asked = this.#asked.filter((other) => other !== asked);
     }
+  }
+
+  /** Resolves when all that was asked for is answered, or takes too long. */
+  async settled(): Promise<void> {
+    const late = new Promise<void>((resolve) => setTimeout(resolve, SETTLE_LIMIT));
+    const answered = (async () => {
+      while (this.#asked.length > 0) await Promise.allSettled(this.#asked);
+    })();
+    await Promise.race([answered, late]);
   }
 
   /** The messages of a conversation, kept fresh until `close` is called. */

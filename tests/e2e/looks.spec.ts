@@ -2,6 +2,7 @@ import AxeBuilder from '@axe-core/playwright';
 import type { Page } from '@playwright/test';
 import { callWorker } from './support/bridge.ts';
 import { expect, test } from './support/fixtures.ts';
+import { clearData } from './support/storage.ts';
 import {
   askForLink,
   createAccount,
@@ -90,9 +91,10 @@ test('no screen has a serious fault of accessibility, small or large, light or d
   await expectAccessible(page, 'offline');
 });
 
-test('the pages of the recovery phrase have no serious fault of accessibility either', async ({ device }) => {
+test('the pages of the recovery phrase, and of a lost device, have no serious fault of accessibility either', async ({ device }) => {
   test.setTimeout(120_000);
-  const [{ page }, fresh] = await Promise.all([device('laptop'), device('fresh')]);
+  const [laptop, fresh] = await Promise.all([device('laptop'), device('fresh')]);
+  const { page } = laptop;
   await createAccount(page, 'anna', 'Laptop');
   await page.getByRole('link', { name: 'Recovery phrase' }).click();
   await expectAccessible(page, 'recovery phrase');
@@ -106,6 +108,9 @@ test('the pages of the recovery phrase have no serious fault of accessibility ei
   await fresh.page.getByRole('button', { name: 'Recover account' }).click();
   await expect(fresh.page.getByRole('list', { name: 'What is wrong with the phrase' })).toBeVisible();
   await expectAccessible(fresh.page, 'phrase, wrong');
+  await clearData(laptop, page, 'all');
+  await expect(page.getByRole('heading', { name: 'This device has lost its data' })).toBeVisible();
+  await expectAccessible(page, 'device lost');
 });
 
 test('everything can be done with the keyboard alone', async ({ device }) => {

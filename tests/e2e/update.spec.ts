@@ -1,7 +1,9 @@
 import { appendFile, cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Page } from '@playwright/test';
 import { APP } from '../../scripts/build/layout.ts';
+import { rounds } from '../support/rounds.ts';
 import { textsOf } from './support/bridge.ts';
 import { expect, test } from './support/fixtures.ts';
 import { createAccount, openConversation, sees, send, startConversation } from './support/person.ts';
@@ -43,6 +45,61 @@ test('a new version is offered, taken into use on a click by every tab, and lose
     await sees(ben.page, 'Not yet sent');
     for (const page of [laptop.page, ben.page]) {
       expect((await textsOf(page, talk)).map(({ text }) => text)).toEqual(['Said before', 'Said meanwhile', 'Not yet sent']);
+    }
+  } finally {
+    await rm(next, { recursive: true });
+  }
+});
+
+const ROUNDS = rounds({ test: 3, soak: 40 });
+/** From the click to the last tab's reload, ms. */
+const LONGEST_STEP = 400;
+
+test('a new version takes over while both tabs send: every message goes out once', async ({ device, server }) => {
+  test.setTimeout(60_000 + ROUNDS * 30_000);
+  const [laptop, ben] = await Promise.all([device('laptop'), device('ben')]);
+  await Promise.all([createAccount(laptop.page, 'anna', 'Laptop'), createAccount(ben.page, 'ben', 'Desk')]);
+  await startConversation(laptop.page, ['ben']);
+  await send(laptop.page, 'Said before');
+  await openConversation(ben.page, 'anna');
+  await sees(ben.page, 'Said before');
+  const talk = new URL(ben.page.url()).hash.split('/').at(-1) ?? '';
+  const other = await laptop.newTab();
+  await openConversation(other, 'ben');
+  const tabs = [laptop.page, other];
+  const written: string[] = [];
+
+  const next = await mkdtemp(join(tmpdir(), 'chorus-app-'));
+  try {
+    await cp(APP, next, { recursive: true });
+    for (let round = 0; round < ROUNDS; round++) {
+      await appendFile(join(next, 'sw.js'), `\n// version ${round}\n`);
+      await server.stop();
+      await server.start(next);
+      for (const page of tabs) {
+        await page.evaluate(async () => (await navigator.serviceWorker.getRegistration())?.update());
+        await expect(page.getByText('A new version is ready.')).toBeVisible();
+      }
+      const write = async (page: Page, text: string): Promise<void> => {
+        await page.waitForTimeout(Math.random() * LONGEST_STEP);
+        await send(page, text);
+        written.push(text);
+      };
+      const reloads = tabs.map((page) => page.waitForEvent('load'));
+      await Promise.all([
+        write(laptop.page, `from the first tab, ${round}`),
+        write(other, `from the second tab, ${round}`),
+        // Not `click`, which would wait for what it leads to.
+        other.getByRole('button', { name: 'Update now' }).dispatchEvent('click'),
+        ...reloads,
+      ]);
+      for (const text of written.slice(-2)) await sees(ben.page, text);
+      for (const page of tabs) await expect(page.getByText('A new version is ready.')).toHaveCount(0);
+    }
+    for (const page of [...tabs, ben.page]) {
+      for (const text of written.slice(-2)) await sees(page, text);
+      const texts = (await textsOf(page, talk)).map(({ text }) => text);
+      expect(texts.sort()).toEqual(['Said before', ...written].sort());
     }
   } finally {
     await rm(next, { recursive: true });

@@ -40,6 +40,11 @@ export async function typePhrase(page: Page, username: string, phrase: string, d
 export async function linkDevice(newPage: Page, adderPage: Page, deviceName: string): Promise<void> {
   const code = await askForLink(newPage, deviceName);
   await takeCode(adderPage, code);
+  await finishLink(newPage, adderPage);
+}
+
+/** From the comparison of the number on. */
+export async function finishLink(newPage: Page, adderPage: Page): Promise<void> {
   expect(await shortNumber(newPage)).toBe(await shortNumber(adderPage));
   await newPage.getByRole('button', { name: 'Yes' }).click();
   await adderPage.getByRole('button', { name: 'Yes' }).click();
@@ -51,6 +56,11 @@ export async function linkDevice(newPage: Page, adderPage: Page, deviceName: str
 /** New device: asks to be linked. Returns the text of its code. */
 export async function askForLink(page: Page, deviceName: string): Promise<string> {
   await page.getByRole('button', { name: 'Link to an existing account' }).click();
+  return showLinkCode(page, deviceName);
+}
+
+/** New device, where it is asked for its name. */
+export async function showLinkCode(page: Page, deviceName: string): Promise<string> {
   await page.getByLabel('Device name').fill(deviceName);
   await page.getByRole('button', { name: 'Show link code' }).click();
   const code = page.getByLabel('Link code', { exact: true });

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { decodeRecord, encodeRecord } from '../../../src/engine/record-codec.ts';
+import type { Input } from '../../../src/engine/input.ts';
 import type { Conversation } from '../../../src/engine/state.ts';
 import { committed } from '../../support/engine-forgery.ts';
 import { entryFor, playScene, settle, stateOf, take, taken, written } from '../../support/engine-snapshot.ts';
@@ -124,6 +125,11 @@ describe('a message that comes in late, after its device has lost step and is ba
   });
 });
 
+/** What a tab asks for, each time in the same words. */
+function sendSecond(conversationId: string): Extract<Input, { type: 'command' }> {
+  return { type: 'command', command: { command: 'send', conversationId, messageId: new Uint8Array(16).fill(7), text: 'second' } };
+}
+
 describe('a message of ours that came second in its generation', () => {
   beforeEach(() => {
     world = new EngineWorld();
@@ -159,10 +165,7 @@ describe('a message of ours that came second in its generation', () => {
   it('is written anew under another name too when it was burned before, and its first bytes came second', async () => {
     const { id, groupId, laptop, phone } = await playScene(world);
     const first = (await written(stateOf(phone), id, 'first')).sent;
-    const asked = await taken(stateOf(laptop), {
-      type: 'command',
-      command: { command: 'send', conversationId: id, messageId: new Uint8Array(16).fill(7), text: 'second' },
-    });
+    const asked = await taken(stateOf(laptop), sendSecond(id));
     const sent = await taken(asked, { type: 'prepare', what: { kind: 'message', conversationId: id } });
     const { kind, epoch, message, messageId } = sent.conversations.get(id)!.pending!.submission;
     let mine = await taken(sent, entryFor(sent, groupId, (await committed(stateOf(phone), id, [])).sent));
@@ -173,6 +176,21 @@ describe('a message of ours that came second in its generation', () => {
     const { queue } = lost.state.conversations.get(id)!;
     expect(queue).toMatchObject([{ text: 'second', problem: undefined }]);
     expect(queue[0]!.messageId).not.toEqual(messageId);
+    // The tab whose answer got lost asks once more.
+    const again = await taken(lost.state, sendSecond(id));
+    expect(again.conversations.get(id)!.queue).toEqual(queue);
+  });
+
+  it('is done when its first bytes come back after all, for a tab that asks once more too', async () => {
+    const { id, groupId, laptop, phone } = await playScene(world);
+    const asked = await taken(stateOf(laptop), sendSecond(id));
+    const sent = await taken(asked, { type: 'prepare', what: { kind: 'message', conversationId: id } });
+    const { kind, epoch, message, messageId } = sent.conversations.get(id)!.pending!.submission;
+    const burned = await taken(sent, entryFor(sent, groupId, (await committed(stateOf(phone), id, [])).sent));
+    const back = await take(burned, entryFor(burned, groupId, { kind, epoch, message, messageId }));
+    expect(back.lines.map((line) => line.message.text)).toEqual(['second']);
+    const again = await taken(back.state, sendSecond(id));
+    expect(again.conversations.get(id)!.queue).toEqual([]);
   });
 
   it('has another nonce than the one that came first, though their keys are the same', async () => {

@@ -185,5 +185,6 @@ describe('the app on the same origin', () => {
     const policy = SECURITY_HEADERS['Content-Security-Policy'] ?? '';
     expect(policy).toContain("default-src 'none'");
     expect(policy).not.toMatch(/unsafe|\*|https?:/);
+    expect(policy).toContain("require-trusted-types-for 'script'; trusted-types svelte-trusted-html chorus-worker");
   });
 });
