@@ -12,7 +12,7 @@ export interface MessageNotification {
 /** The parts of the worker's scope in use. */
 export interface NotificationScope {
   readonly clients: Pick<Clients, 'matchAll' | 'openWindow'>;
-  readonly registration: Pick<ServiceWorkerRegistration, 'showNotification'>;
+  readonly registration: Pick<ServiceWorkerRegistration, 'showNotification' | 'getNotifications'>;
   readonly permission: () => NotificationPermission;
 }
 
@@ -24,6 +24,11 @@ export async function showMessage(scope: NotificationScope, { tag, title, body, 
   const windows = await scope.clients.matchAll({ type: 'window', includeUncontrolled: true });
   if (windows.some(({ visibilityState }) => visibilityState === 'visible')) return;
   await scope.registration.showNotification(title, { body, tag, icon: ICON, data: { conversationId } });
+}
+
+/** Takes the notification with this tag from the screen, or all of them: what they show has been deleted. */
+export async function withdrawMessages({ registration }: NotificationScope, tag?: string): Promise<void> {
+  for (const notification of await registration.getNotifications(tag === undefined ? {} : { tag })) notification.close();
 }
 
 /** After a click: brings a tab of the app to the front and has it show the conversation, or opens one there. */

@@ -6,7 +6,7 @@ import { createRuntime } from '../src/engine/runtime.ts';
 import { createRecordStore } from '../src/store/index.ts';
 import { serveAppShell, type PrecacheEntry } from './app-shell.ts';
 import { Background, type Extendable } from './background.ts';
-import { openFromNotification, showMessage, type NotificationScope } from './notifications.ts';
+import { openFromNotification, showMessage, withdrawMessages, type NotificationScope } from './notifications.ts';
 import { sleep } from './sleep.ts';
 import { Sweeper } from './sweeper.ts';
 
@@ -57,11 +57,13 @@ const runtime = createRuntime({
   random: (length) => crypto.getRandomValues(new Uint8Array(length)),
   now: () => delivery.now(),
   exclusive,
-  changed: ({ state, conversations }) => {
-    const message: ViewChanged = { type: 'view-changed', state, conversations };
+  changed: (change) => {
+    const message: ViewChanged = { type: 'view-changed', ...change };
     view.postMessage(message);
   },
   notify: (notification) => background.start(showMessage(notifications, notification)),
+  withdraw: (tag) => background.start(withdrawMessages(notifications, tag)),
+  cleared: () => background.start(clearBrowser()),
   requestSync,
   sleep,
   prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
@@ -77,6 +79,13 @@ async function synchronise(lastChance: boolean): Promise<void> {
     if (lastChance) requestSync();
     throw error;
   }
+}
+
+/** What the browser itself holds for this device. The app's files stay: they are the same for everybody. */
+async function clearBrowser(): Promise<void> {
+  await withdrawMessages(notifications);
+  const subscription = await scope.registration.pushManager.getSubscription();
+  await subscription?.unsubscribe();
 }
 
 function requestSync(): void {

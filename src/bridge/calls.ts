@@ -48,6 +48,8 @@ const REQUESTS = {
   closeLink: nothing,
   removeDevice: v.strictObject({ deviceId }),
   renewKeys: v.strictObject({}),
+  logOut: nothing,
+  deleteData: nothing,
   startConversation: v.strictObject({ usernames: v.pipe(v.array(line), v.maxLength(MAX_USERNAMES)), title: line }),
   addMember: v.strictObject({ conversationId, username: line }),
   removeMember: v.strictObject({ conversationId, accountId }),
@@ -59,6 +61,14 @@ const REQUESTS = {
   send: v.strictObject({ conversationId, text }),
   retry: v.strictObject({ conversationId, messageKey: key }),
   discard: v.strictObject({ conversationId, messageKey: key }),
+  forget: v.strictObject({
+    conversationId,
+    messages: v.pipe(
+      v.array(v.strictObject({ messageKey: key, position: v.union([position, v.undefined()]) })),
+      v.minLength(1),
+      v.maxLength(MAX_PAGE),
+    ),
+  }),
   saveDraft: v.strictObject({ conversationId, text }),
   markRead: v.strictObject({ conversationId, position }),
   dismissNotice: v.strictObject({ noticeId: key }),

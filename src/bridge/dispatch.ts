@@ -29,6 +29,7 @@ export interface BridgeEngine {
   invitationCode(conversationId: string): Promise<string | undefined>;
   streamRequest(): Promise<BridgeCalls['streamRequest']['answer']>;
   streamEvent(event: BridgeCalls['streamEvent']['request']): Promise<void>;
+  deleteData(): Promise<void>;
   wake(): Promise<void>;
   startAnew(): Promise<CommandResult>;
 }
@@ -81,6 +82,8 @@ export function createBridgeRuntime(engine: BridgeEngine, sweeper: BridgeSweeper
     closeLink: () => plain({ command: 'closeLink' }),
     renewKeys: () => plain({ command: 'renewKeys' }),
     removeDevice: (request) => plain({ command: 'removeDevice', ...request }),
+    logOut: () => plain({ command: 'logOut' }),
+    deleteData: () => orProblem(() => engine.deleteData().then(() => ({ ok: true }))),
     startConversation: async ({ usernames, title }, callId) => {
       const members = await engine.findAccounts(usernames);
       if (typeof members === 'string') return { ok: false, problem: members };
@@ -110,6 +113,7 @@ export function createBridgeRuntime(engine: BridgeEngine, sweeper: BridgeSweeper
     },
     retry: (request) => plain({ command: 'retry', ...request }),
     discard: (request) => plain({ command: 'discard', ...request }),
+    forget: (request) => plain({ command: 'forget', ...request }),
     saveDraft: (request) => plain({ command: 'saveDraft', ...request }),
     markRead: (request) => plain({ command: 'markRead', ...request }),
     dismissNotice: (request) => plain({ command: 'dismissNotice', ...request }),

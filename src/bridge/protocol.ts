@@ -36,6 +36,10 @@ export interface BridgeCalls {
   renewKeys: { request: object; answer: CommandResult };
   /** Takes a device out of the account; `deviceId` as the view names it. */
   removeDevice: { request: { deviceId: string }; answer: CommandResult };
+  /** This device leaves the account, and all that it holds is deleted as soon as the server has taken it out. */
+  logOut: { request: object; answer: CommandResult };
+  /** Deletes all that this device holds, at once and without the server. */
+  deleteData: { request: object; answer: CommandResult };
   startConversation: { request: { usernames: readonly string[]; title: string }; answer: CommandResult & { conversationId?: string } };
   addMember: { request: { conversationId: string; username: string }; answer: CommandResult };
   removeMember: { request: { conversationId: string; accountId: string }; answer: CommandResult };
@@ -53,6 +57,11 @@ export interface BridgeCalls {
   send: { request: { conversationId: string; text: string }; answer: CommandResult & { messageKey?: string } };
   retry: { request: { conversationId: string; messageKey: string }; answer: CommandResult };
   discard: { request: { conversationId: string; messageKey: string }; answer: CommandResult };
+  /** Deletes messages on all devices of the person; `position` is undefined while a message waits. Other people keep theirs. */
+  forget: {
+    request: { conversationId: string; messages: readonly { messageKey: string; position: number | undefined }[] };
+    answer: CommandResult;
+  };
   saveDraft: { request: { conversationId: string; text: string }; answer: CommandResult };
   /** The conversation is on screen up to this position. */
   markRead: { request: { conversationId: string; position: number }; answer: CommandResult };
@@ -84,6 +93,10 @@ export interface ViewChanged {
   readonly type: 'view-changed';
   readonly state: boolean;
   readonly conversations: readonly string[];
+  /** Conversations of which lines have gone: whatever is shown of them is read anew. */
+  readonly forgotten: readonly string[];
+  /** The person has had everything deleted that this device held. */
+  readonly deleted?: true;
 }
 
 export const VIEW_CHANNEL = 'chorus-view';

@@ -20,6 +20,8 @@ export type Command =
   | { readonly command: 'confirmLink'; readonly yes: boolean }
   | { readonly command: 'closeLink' }
   | { readonly command: 'removeDevice'; readonly deviceId: string }
+  /** Takes this device out of the account, then deletes all that it holds. */
+  | { readonly command: 'logOut' }
   | { readonly command: 'renewKeys' }
   | {
       readonly command: 'startConversation';
@@ -36,6 +38,12 @@ export type Command =
   | { readonly command: 'send'; readonly conversationId: string; readonly messageId: Uint8Array; readonly text: string }
   | { readonly command: 'retry'; readonly conversationId: string; readonly messageKey: string }
   | { readonly command: 'discard'; readonly conversationId: string; readonly messageKey: string }
+  /** On all devices of the person; `position` is undefined while a message is not in the log. */
+  | {
+      readonly command: 'forget';
+      readonly conversationId: string;
+      readonly messages: readonly { readonly messageKey: string; readonly position: number | undefined }[];
+    }
   | { readonly command: 'saveDraft'; readonly conversationId: string; readonly text: string }
   | { readonly command: 'markRead'; readonly conversationId: string; readonly position: number }
   | { readonly command: 'dismissNotice'; readonly noticeId: string };

@@ -22,11 +22,12 @@ import {
   encodeActionAad,
   type VirtualClientAction,
 } from '../virtual-client/index.ts';
-import { RESYNC_MESSAGE } from '../virtual-client/emulation-message.ts';
+import { FORGET_MESSAGE, RESYNC_MESSAGE } from '../virtual-client/emulation-message.ts';
 import { decodeDeviceProfile, encodeDeviceProfile, paddingFor } from './content.ts';
 import { adoptEmulationGroup } from './emulation-epochs.ts';
 import { EngineError } from './errors.ts';
 import { followAnnouncement } from './external-join.ts';
+import { followForgetMessage } from './forget.ts';
 import { encodeKeyPackage, lifetimeFrom, secondsOf } from './key-package-messages.ts';
 import { othersFrom } from './later.ts';
 import { followInvitationMessage } from './invitation.ts';
@@ -186,7 +187,7 @@ export async function prepareDeviceProfile(turn: Turn): Promise<void> {
 /** One EmulationMessage to the siblings. */
 export async function prepareEmulationMessage(
   turn: Turn,
-  purpose: 'device-profile' | 'account-key' | 'invitation',
+  purpose: 'device-profile' | 'account-key' | 'invitation' | 'forget',
   content: Uint8Array,
 ): Promise<void> {
   const { group, groupId } = turn.emulation();
@@ -265,7 +266,7 @@ export async function followEmulationEntry(turn: Turn, entry: SequenceEntry): Pr
   turn.spend(opened.spent);
   turn.updateEmulation({ group: opened.next, position: entry.position });
   if (opened.value.kind === 'commit') await followCommit(turn, entry, opened.value, own ? pending : undefined);
-  else if (opened.value.kind === 'application') followApplication(turn, opened.value);
+  else if (opened.value.kind === 'application') await followApplication(turn, opened.value);
   else throw new EngineError('wrong-kind');
   if (own) finishPending(turn, pending);
   else if (pending !== undefined && opened.value.kind === 'commit') {
@@ -391,10 +392,11 @@ function nameAddedDevices(turn: Turn, added: readonly LeafNode[], by: number): v
   }
 }
 
-function followApplication(turn: Turn, opened: OpenedApplication): void {
+async function followApplication(turn: Turn, opened: OpenedApplication): Promise<void> {
   if (decodeActionAad(EMULATION_PROTOCOL, opened.authenticatedData) !== undefined) throw new EngineError('bad-action');
   if (opened.applicationData[0] === RESYNC_MESSAGE) return followResync(turn, opened);
   if (opened.applicationData[0] === INVITATION_MESSAGE) return followInvitationMessage(turn, opened.applicationData);
+  if (opened.applicationData[0] === FORGET_MESSAGE) return followForgetMessage(turn, opened.applicationData);
   const profile = decodeDeviceProfile(opened.applicationData);
   const { roster } = currentEpoch(turn);
   if (!roster.some(({ signatureKey }) => equal(signatureKey, profile.signatureKey))) throw new EngineError('bad-content');

@@ -22,6 +22,7 @@ import { accountsOf, newConversation, pendingOperations } from './conversation.t
 import { keyPackageKeys } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
 import { externalInitOf, finishJoin, joinOperations } from './external-join.ts';
+import { isForgotten, leftAfterAll } from './forget.ts';
 import { checkContext, followInvitation, invitationChange, invitationIn, invitationSeeds, type InvitationChange } from './invitation.ts';
 import { checkInvitedJoin, invitationKeyIn } from './invitation-link.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
@@ -167,7 +168,7 @@ function senderOf(turn: Turn, conversation: Conversation, opened: Opened, entry:
     return { accountId, ours: true, device: { name: '', known: false, own: false }, alarm: false };
   }
   const device = attribute(turn, key, protection.keyScheduleNonce, protection.reuseGuard);
-  const alarm = device.own && !isOurs(conversation, entry);
+  const alarm = device.own && !isOurs(conversation, entry) && !isForgotten(turn, entry);
   if (alarm) turn.notice('cloned-device', conversation.title);
   if (!device.known) turn.notice('unknown-device', conversation.title);
   return { accountId, ours: true, device, alarm };
@@ -181,7 +182,8 @@ function guardKeyAt(turn: Turn, conversation: Conversation, groupEpoch: bigint):
 function followApplication(turn: Turn, entry: SequenceEntry, opened: OpenedApplication, from: Sender): void {
   const text = decodeText(opened.applicationData);
   const common = { sender: from.accountId, device: from.device, alarm: from.alarm };
-  record(turn, entry, text === undefined ? { kind: 'event', text: 'unreadable', ...common } : { kind: 'text', text, ...common });
+  if (from.device?.own === true && isForgotten(turn, entry)) leftAfterAll(turn, entry);
+  else record(turn, entry, text === undefined ? { kind: 'event', text: 'unreadable', ...common } : { kind: 'text', text, ...common });
   if (!opened.sentByOwnLeaf) return;
   const id = toHex(entry.groupId);
   turn.updateConversation(id, { sentByLeaf: turn.conversation(id).sentByLeaf + 1 });

@@ -29,6 +29,8 @@ export type Preparation =
   | { readonly kind: 'plan-join'; readonly conversationId: string }
   /** Tells the siblings of a link: one of ours, or one that the account joins by. */
   | { readonly kind: 'tell-invitation'; readonly conversationId: string }
+  /** Tells the siblings of messages that the person has deleted. */
+  | { readonly kind: 'tell-forgotten'; readonly conversationId: string }
   | { readonly kind: 'announce-join'; readonly conversationId: string }
   | { readonly kind: 'link-expiry' }
   | { readonly kind: 'uploads-used' }

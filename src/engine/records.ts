@@ -10,6 +10,7 @@ import {
   type EmulationState,
   type EngineState,
   type ExternalJoin,
+  type Forgotten,
   type OutstandingKeyPackage,
   type PendingEmulationMessage,
   type PendingSubmission,
@@ -17,15 +18,16 @@ import {
   type WorkItem,
 } from './state.ts';
 import type { StoreChanges } from './ports.ts';
-import type { StoredLine } from './turn.ts';
+import type { LinePlace, StoredLine } from './turn.ts';
 
 /**
  * Which part of the state lies in which record. A part is written when its object is another one
  * than before, so a step costs what it changed and not what there is.
  *
- *     device, creating, recovering, account, rejoining, cursor, link, uploads, stock, contacts, notices, unlinked
+ *     device, creating, recovering, account, rejoining, cursor, link, uploads, stock, contacts, notices, unlinked, leaving
  *     link-blob/<hash>           one per sealed conversation on its way to a new device; loaded with link
  *     external-join/<id>         one per external join that is wished or under way
+ *     forgotten/<id>             one per conversation: messages deleted here of which something is left to do
  *     emulation/state            position, floor, names
  *     emulation/pending          the message that is on its way
  *     emulation/group/...        the emulation group's MLS state
@@ -50,10 +52,15 @@ const SINGLE = [
   'contacts',
   'notices',
   'unlinked',
+  'leaving',
 ] as const;
+
+/** What versions of Chorus before this one wrote and none reads any more. */
+export const RETIRED: readonly string[] = ['externalJoins'];
 
 const LINK_BLOB = 'link-blob/';
 const EXTERNAL_JOIN = 'external-join/';
+const FORGOTTEN = 'forgotten/';
 const EMULATION_STATE = 'emulation/state';
 const EMULATION_PENDING = 'emulation/pending';
 const EMULATION_GROUP = 'emulation/group/';
@@ -79,12 +86,18 @@ export function messageRecordKey(conversationId: string, position: number): stri
 }
 
 /** What to write so that the store holds `next` where it held `previous`. */
-export function changesBetween(previous: EngineState, next: EngineState, lines: readonly StoredLine[]): StoreChanges {
+export function changesBetween(
+  previous: EngineState,
+  next: EngineState,
+  lines: readonly StoredLine[],
+  dropped: readonly LinePlace[] = [],
+): StoreChanges {
   const changes = { puts: new Map<string, Uint8Array>(), deletes: [] as string[] };
   for (const key of SINGLE) put(changes, key, previous[key], next[key]);
   putEmulation(changes, previous.emulation, next.emulation);
   putAll(changes, LINK_BLOB, previous.linkBlobs, next.linkBlobs, (blob) => encodeRecord(blob));
   putAll(changes, EXTERNAL_JOIN, previous.externalJoins, next.externalJoins, (join) => encodeRecord(join));
+  putAll(changes, FORGOTTEN, previous.forgotten, next.forgotten, (forgotten) => encodeRecord(forgotten));
   putAll(changes, KEY_PACKAGE, previous.keyPackages, next.keyPackages, (keyPackage) => encodeRecord(keyPackage));
   putConversations(changes, previous.conversations, next.conversations);
   for (const [id, group] of next.groups) putGroup(changes, groupPrefix(id), previous.groups.get(id), group);
@@ -92,6 +105,7 @@ export function changesBetween(previous: EngineState, next: EngineState, lines: 
   for (const { conversationId, message } of lines) {
     changes.puts.set(messageRecordKey(conversationId, message.position), encodeRecord(message));
   }
+  for (const { conversationId, position } of dropped) changes.deletes.push(messageRecordKey(conversationId, position));
   return changes;
 }
 
@@ -240,6 +254,7 @@ export function decodeState(records: ReadonlyMap<string, Uint8Array>): EngineSta
     emulation: decodeEmulation(records),
     linkBlobs: decodeAll<Uint8Array>(records, LINK_BLOB, decodeRecord),
     externalJoins: decodeAll<ExternalJoin>(records, EXTERNAL_JOIN, decodeRecord),
+    forgotten: decodeAll<Forgotten>(records, FORGOTTEN, decodeRecord),
     keyPackages: decodeAll<OutstandingKeyPackage>(records, KEY_PACKAGE, decodeRecord),
     conversations: decodeConversations(records),
   };
@@ -280,6 +295,7 @@ function decodeOptional<Value>(records: ReadonlyMap<string, Uint8Array>, key: st
 export const STATE_PREFIXES: readonly string[] = [
   ...SINGLE,
   EXTERNAL_JOIN,
+  FORGOTTEN,
   'emulation/',
   KEY_PACKAGE,
   CONVERSATION,

@@ -3,7 +3,7 @@ import { equal, toHex } from '../bytes/index.ts';
 import type { LeafNode, OpenedApplication } from '../mls/index.ts';
 import { decodeResyncMessage } from '../virtual-client/emulation-message.ts';
 import { decodeAccountBinding, verifyAccountBinding } from '../virtual-client/index.ts';
-import { decodeRemovalStatement, removalContent } from '../virtual-client/removal-statement.ts';
+import { decodeRemovalStatement, removalContent, type RemovalStatement } from '../virtual-client/removal-statement.ts';
 import { EngineError } from './errors.ts';
 import { othersFrom } from './later.ts';
 import { deviceIdOf } from './leaf-check.ts';
@@ -11,7 +11,7 @@ import { dropPending } from './pending-emulation.ts';
 import type { SequenceEntry } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
 import { markPhrase } from './recovery-phrase.ts';
-import { forgetFinished, membersOf, updateRemoval } from './removal-members.ts';
+import { forgetFinished, membersOf, updateRemoval, type Member } from './removal-members.ts';
 import { isUnsafe } from './removal-state.ts';
 import { requeueUnanswered } from './sending.ts';
 import type { Turn } from './turn.ts';
@@ -37,12 +37,21 @@ export function followBegin(turn: Turn, entry: SequenceEntry): void {
   if (equal(deviceId, turn.device().deviceId)) turn.update({ unlinked: true });
   forgetFinished(turn);
   const { removal } = turn.emulation();
-  const askedHere = equal(signatureKey, turn.device().emulatorSignatureKey);
   const asked = removal.asked.filter((other) => !equal(other.deviceId, deviceId));
   const member = members.find((candidate) => equal(candidate.deviceId, deviceId));
+  const askedHere = equal(asksFor(turn, statement, members), turn.device().emulatorSignatureKey);
   const isNew = member !== undefined && !removal.cutOff.some((other) => equal(other.deviceId, deviceId));
   const cutOff = isNew ? [...removal.cutOff, { deviceId, name: member.name, askedHere, othersFrom: othersFrom(turn) }] : removal.cutOff;
   updateRemoval(turn, { asked, cutOff });
+}
+
+/** Key of the device that makes the Remove without waiting: the one that asked or, of a device that leaves by itself, the first that stays. */
+function asksFor(turn: Turn, { deviceId, signatureKey }: RemovalStatement, members: readonly Member[]): Uint8Array {
+  const { cutOff } = turn.emulation().removal;
+  const leaving = [deviceId, ...cutOff.map((device) => device.deviceId)];
+  const stays = members.find((member) => !leaving.some((other) => equal(other, member.deviceId)));
+  const byItself = members.some((member) => equal(member.deviceId, deviceId) && equal(member.signatureKey, signatureKey));
+  return byItself && stays !== undefined ? stays.signatureKey : signatureKey;
 }
 
 /** A commit of the emulation group that removed `removed` was followed; `epoch` is the one that it made. */

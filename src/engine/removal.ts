@@ -38,6 +38,13 @@ export function removeDevice(turn: Turn, { deviceId }: { readonly deviceId: stri
   return undefined;
 }
 
+/** The person logs out here. What is left to do afterwards, the runtime reads off the state. */
+export function logOut(turn: Turn): CommandProblem | undefined {
+  const problem = turn.state.unlinked ? undefined : removeDevice(turn, { deviceId: toHex(turn.device().deviceId) });
+  if (problem === undefined) turn.update({ leaving: true });
+  return problem;
+}
+
 /** Steps that ask the server for something. */
 export function removalRequests(state: EngineState, emulation: EmulationState, now: number): Todo[] {
   const { asked, told, keyDue, foreignVersion, bindAgainAt } = emulation.removal;
@@ -115,6 +122,7 @@ export function onRemovalAnswer(
   }
   if (answer.problem.retryAfter !== undefined) return;
   updateRemoval(turn, { asked: removal.asked.filter((asked) => !isIt(asked)) });
+  if (equal(turn.device().deviceId, deviceId)) turn.update({ leaving: false });
   if (answer.problem.type !== 'no-such-device') turn.notice('request-failed', answer.problem.type);
 }
 

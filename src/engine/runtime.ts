@@ -19,9 +19,19 @@ import { makePhrase, recover, type MadePhrase, type RecoveryHands } from './reco
 import { StateKeeper } from './state-keeper.ts';
 import type { StepResult } from './step.ts';
 import { todosOf, type Todo } from './todo.ts';
-import type { StoredLine } from './turn.ts';
+import type { LinePlace, StoredLine } from './turn.ts';
 import type { ConnectionView, MessageView, StateView } from './view.ts';
 import { messageView, viewOf, waitingCount, waitingViews } from './view-builder.ts';
+
+/** What is another now. */
+export interface RuntimeChange {
+  readonly state: boolean;
+  readonly conversations: readonly string[];
+  /** Conversations of which lines have gone. */
+  readonly forgotten: readonly string[];
+  /** The person has had everything deleted. */
+  readonly deleted?: true;
+}
 
 /** What the runtime needs of the context that it runs in. */
 export interface RuntimePorts {
@@ -32,8 +42,12 @@ export interface RuntimePorts {
   readonly now: () => number;
   /** Runs one task at a time over all contexts of this origin. */
   readonly exclusive: <Result>(task: () => Promise<Result>) => Promise<Result>;
-  readonly changed: (change: { readonly state: boolean; readonly conversations: readonly string[] }) => void;
+  readonly changed: (change: RuntimeChange) => void;
   readonly notify: (notification: { tag: string; title: string; body: string; conversationId: string }) => void;
+  /** Takes the notification with this tag from the screen, if it is there. */
+  readonly withdraw: (tag: string) => void;
+  /** Everything was deleted: what the browser shows or keeps for this device besides the store is to go too. */
+  readonly cleared: () => void;
   /** Something waits for the network: ask to be woken when it is back. */
   readonly requestSync: () => void;
   /** Resolves after `ms`, or when the signal aborts. */
@@ -68,6 +82,8 @@ export interface EngineRuntime {
   invitationCode(conversationId: string): Promise<string | undefined>;
   streamRequest(): Promise<PreparedStream | undefined>;
   streamEvent(event: { event: 'entry' | 'stock' | 'gone'; data: string } | { event: 'opened' | 'closed' }): Promise<void>;
+  /** Deletes everything that this device holds, at once and without a word to the server. @throws StoreError with nothing changed */
+  deleteData(): Promise<void>;
   /** Sees whether the store is still there, and tries what is still to do. @throws StoreError when it cannot be read any more */
   wake(): Promise<void>;
   /**
@@ -97,12 +113,53 @@ const UNREADABLE: ReadonlySet<StorageProblem> = new Set(['storage-root-missing',
 /** Lanes that wait for other people and do not count as work. */
 const PATIENT_LANES: ReadonlySet<string> = new Set(['link-fetch']);
 
-export function createRuntime(ports: RuntimePorts): EngineRuntime {
-  return new Runtime(ports);
+/** Names a message's notification. */
+function tagOf({ conversationId, position }: LinePlace): string {
+  return `${conversationId}/${position}`;
 }
 
-class Runtime implements EngineRuntime {
+const EVERYTHING_NEW = { state: true, conversations: [], forgotten: [] } as const;
+
+export function createRuntime(ports: RuntimePorts): EngineRuntime {
+  // Of one that has deleted everything nothing goes on: what it still waits for finds no state to change.
+  let current = new Runtime(ports, deleteData);
+  async function empty(): Promise<void> {
+    await current.destroy();
+    current = new Runtime(ports, deleteData);
+    ports.cleared();
+  }
+  async function deleteData(): Promise<void> {
+    await empty();
+    ports.changed({ ...EVERYTHING_NEW, deleted: true });
+  }
+  return {
+    state: () => current.state(),
+    messages: (conversationId, before, limit) => current.messages(conversationId, before, limit),
+    command: (command) => current.command(command),
+    findAccounts: (usernames) => current.findAccounts(usernames),
+    makePhrase: () => current.makePhrase(),
+    recover: (asked) => current.recover(asked),
+    openInvitation: (code) => current.openInvitation(code),
+    invitationCode: (conversationId) => current.invitationCode(conversationId),
+    streamRequest: () => current.streamRequest(),
+    streamEvent: (event) => current.streamEvent(event),
+    deleteData,
+    wake: () => current.wake(),
+    startAnew: async () => {
+      const problem = await current.whyUnreadable();
+      if (problem === undefined) return { ok: true };
+      if (!UNREADABLE.has(problem)) return { ok: false, problem };
+      await empty();
+      ports.changed(EVERYTHING_NEW);
+      return { ok: true };
+    },
+    synchronise: () => current.synchronise(),
+  };
+}
+
+class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
   readonly #ports: RuntimePorts;
+  readonly #deleteData: () => Promise<void>;
   readonly #keeper: StateKeeper;
   readonly #lanes = new Set<string>();
   readonly #backgroundLanes = new Set<string>();
@@ -123,8 +180,9 @@ class Runtime implements EngineRuntime {
   #storage: StorageProblem | undefined;
   #timer: AbortController | undefined;
 
-  constructor(ports: RuntimePorts) {
+  constructor(ports: RuntimePorts, deleteData: () => Promise<void>) {
     this.#ports = ports;
+    this.#deleteData = deleteData;
     this.#keeper = new StateKeeper(ports);
   }
 
@@ -246,27 +304,31 @@ class Runtime implements EngineRuntime {
     this.#kick();
   }
 
+  async destroy(): Promise<void> {
+    await this.#keeper.destroy();
+    this.#timer?.abort();
+  }
+
   async wake(): Promise<void> {
     try {
-      if (await this.#keeper.refresh()) this.#ports.changed({ state: true, conversations: [] });
+      if (await this.#keeper.refresh()) this.#ports.changed({ state: true, conversations: [], forgotten: [] });
     } catch (error) {
-      this.#ports.changed({ state: true, conversations: [] }); // tabs that ask are told why
+      this.#ports.changed({ state: true, conversations: [], forgotten: [] }); // tabs that ask are told why
       throw error;
     }
     await this.#pump();
   }
 
-  async startAnew(): Promise<CommandResult> {
+  /** undefined when it can be read. */
+  async whyUnreadable(): Promise<StorageProblem | undefined> {
     try {
       await this.#keeper.state();
+      return undefined;
     } catch (error) {
       const problem = storageProblemOf(error);
       if (problem === undefined) throw error;
-      if (!UNREADABLE.has(problem)) return { ok: false, problem };
-      await this.#keeper.destroy();
-      this.#ports.changed({ state: true, conversations: [] });
+      return problem;
     }
-    return { ok: true };
   }
 
   /** A sync that is fired again and again, by a browser that takes a cut network for sound, comes to one attempt per FIRST_RETRY. */
@@ -306,7 +368,9 @@ class Runtime implements EngineRuntime {
     if (stored) this.#stored(undefined);
     if (result.behind) this.#behind = true;
     if (result.outcome !== undefined) this.#settleOutcome(result.outcome.problem);
-    this.#ports.changed({ state: true, conversations: changedConversations });
+    const forgotten = [...new Set(result.dropped.map(({ conversationId }) => conversationId))];
+    this.#ports.changed({ state: true, conversations: changedConversations, forgotten });
+    for (const place of result.dropped) this.#ports.withdraw(tagOf(place));
     for (const line of result.notifications) await this.#notify(line);
     return result;
   }
@@ -315,7 +379,7 @@ class Runtime implements EngineRuntime {
     const state = await this.#keeper.state();
     const view = messageView(state, conversationId, message);
     this.#ports.notify({
-      tag: `${conversationId}/${message.position}`,
+      tag: tagOf({ conversationId, position: message.position }),
       title: view.sender?.username ?? '',
       body: view.text,
       conversationId,
@@ -332,6 +396,7 @@ class Runtime implements EngineRuntime {
     const state = await this.#keeper.state();
     const now = this.#ports.now();
     const todos = todosOf(state, now);
+    if (state.unlinked && state.leaving) this.#start('leaving', () => this.#deleteData().then(() => true));
     if (isPastOver(state, now)) this.#behind = true;
     if (this.#behind && state.account !== undefined && !state.unlinked) this.#start('sequence', () => this.#catchUp());
     for (const todo of todos) {
@@ -448,13 +513,13 @@ class Runtime implements EngineRuntime {
     const status = answered ? 'online' : 'offline';
     if (status === this.#status) return;
     this.#status = status;
-    this.#ports.changed({ state: true, conversations: [] });
+    this.#ports.changed({ state: true, conversations: [], forgotten: [] });
   }
 
   #stored(problem: StorageProblem | undefined): void {
     if (problem === this.#storage) return;
     this.#storage = problem;
-    this.#ports.changed({ state: true, conversations: [] });
+    this.#ports.changed({ state: true, conversations: [], forgotten: [] });
   }
 
   /** Wakes for the next retry or the next thing that waits for its time. */

@@ -1,4 +1,4 @@
-import { toHex } from '../bytes/index.ts';
+import { equal, toHex } from '../bytes/index.ts';
 import type { GroupState } from '../mls/index.ts';
 import type { Input } from './input.ts';
 import {
@@ -8,11 +8,12 @@ import {
   decodeState,
   groupPrefix,
   messageRecordKey,
+  RETIRED,
   STATE_PREFIXES,
 } from './records.ts';
 import { decodeRecord, encodeRecord } from './record-codec.ts';
 import type { RuntimePorts } from './runtime.ts';
-import { NeedGroups, type EngineState, type StoredMessage } from './state.ts';
+import { EMPTY_STATE, NeedGroups, type EngineState, type StoredMessage } from './state.ts';
 import { step, type StepResult } from './step.ts';
 
 /**
@@ -20,8 +21,16 @@ import { step, type StepResult } from './step.ts';
  * one strict transaction, then the copy becomes the state. Nobody sees what is not stored.
  */
 
-/** Counts the transactions; another worker of this origin that has written makes ours reload. */
+/**
+ * Counts the transactions since `life`, ms, when the store was empty last; another worker of this origin that has
+ * written makes ours reload. An empty store has none: nothing stays.
+ */
 const VERSION_KEY = 'version';
+
+interface Version {
+  readonly life: number;
+  readonly count: number;
+}
 /** Conversations whose MLS state stays in memory, most recently used. */
 const MAX_LOADED_GROUPS = 64;
 
@@ -30,7 +39,8 @@ type KeeperPorts = Pick<RuntimePorts, 'store' | 'random' | 'now' | 'exclusive'>;
 export class StateKeeper {
   readonly #ports: KeeperPorts;
   #state: EngineState | undefined;
-  #version = -1;
+  #version: Uint8Array | undefined;
+  #destroyed = false;
 
   constructor(ports: KeeperPorts) {
     this.#ports = ports;
@@ -47,7 +57,11 @@ export class StateKeeper {
       let before = await this.#preloaded(await this.#current(), wanted);
       for (;;) {
         try {
-          const result = await step(before, input, { random: this.#ports.random, now: this.#ports.now() });
+          const result = await step(before, input, {
+            random: this.#ports.random,
+            now: this.#ports.now(),
+            lines: (id, from, limit) => this.messages(id, from, limit),
+          });
           const stored = await this.#store(before, result, wanted);
           return { result, changedConversations: changedConversations(before, result.state), stored };
         } catch (error) {
@@ -75,11 +89,12 @@ export class StateKeeper {
     });
   }
 
-  /** Removes everything that this device holds. @throws StoreError */
+  /** Deletes everything; nothing can be done with this keeper any more. @throws StoreError, and then all is as it was */
   destroy(): Promise<void> {
     return this.#ports.exclusive(async () => {
       this.#state = undefined;
       await this.#ports.store.destroy();
+      this.#destroyed = true;
     });
   }
 
@@ -93,11 +108,12 @@ export class StateKeeper {
 
   /** @returns whether there was anything to store */
   async #store(before: EngineState, result: StepResult, used: ReadonlySet<string>): Promise<boolean> {
-    const { puts, deletes } = changesBetween(before, result.state, result.lines);
+    const { puts, deletes } = changesBetween(before, result.state, result.lines, result.dropped);
     const changed = puts.size > 0 || deletes.length > 0;
     if (changed) {
-      const version = this.#version + 1;
-      await this.#ports.store.write({ puts: new Map(puts).set(VERSION_KEY, encodeRecord(version)), deletes });
+      const version = isEmpty(result.state) ? undefined : encodeRecord(this.#nextVersion());
+      if (version === undefined) await this.#ports.store.write({ puts, deletes: [...deletes, VERSION_KEY] });
+      else await this.#ports.store.write({ puts: new Map(puts).set(VERSION_KEY, version), deletes });
       this.#version = version;
     }
     this.#state = withFewGroups(result.state, used);
@@ -106,14 +122,23 @@ export class StateKeeper {
   }
 
   async #current(): Promise<EngineState> {
-    const stored = await this.#ports.store.get(VERSION_KEY);
-    const version = stored === undefined ? 0 : decodeRecord<number>(stored);
-    if (this.#state !== undefined && version === this.#version) return this.#state;
+    if (this.#destroyed) throw new Error('everything was deleted');
+    const version = await this.#ports.store.get(VERSION_KEY);
+    if (this.#state !== undefined && isSame(version, this.#version)) return this.#state;
     const records = new Map<string, Uint8Array>();
-    for (const prefix of STATE_PREFIXES) for (const [key, value] of await this.#ports.store.load(prefix)) records.set(key, value);
+    for (const prefix of [...STATE_PREFIXES, ...RETIRED])
+      for (const [key, value] of await this.#ports.store.load(prefix)) records.set(key, value);
+    const retired = RETIRED.filter((key) => records.has(key));
+    if (retired.length > 0) await this.#ports.store.write({ puts: new Map(), deletes: retired });
     this.#state = decodeState(records);
     this.#version = version;
     return this.#state;
+  }
+
+  #nextVersion(): Version {
+    const before = this.#version && decodeRecord<Version | number>(this.#version);
+    if (before === undefined) return { life: this.#ports.now(), count: 1 };
+    return typeof before === 'number' ? { life: 0, count: before + 1 } : { ...before, count: before.count + 1 };
   }
 
   /** A step begins anew at each group that it misses: a slice over many would run as often as it has groups. */
@@ -131,6 +156,14 @@ export class StateKeeper {
     }
     return { ...state, groups };
   }
+}
+
+function isEmpty(state: EngineState): boolean {
+  return state.device === undefined && changesBetween(EMPTY_STATE, state, []).puts.size === 0;
+}
+
+function isSame(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : equal(a, b);
 }
 
 function changedConversations(before: EngineState, after: EngineState): string[] {

@@ -26,6 +26,8 @@ export interface EngineState {
   /** KeyPackages that the server can still hand out, as it said last; undefined before it did. */
   readonly stock: number | undefined;
   readonly conversations: ReadonlyMap<string, Conversation>;
+  /** Messages that the person has deleted, as far as something is left to do about them; by group. */
+  readonly forgotten: ReadonlyMap<string, Forgotten>;
   /** External joins of the virtual client that are wished or under way, by group. */
   readonly externalJoins: ReadonlyMap<string, ExternalJoin>;
   /** MLS states of conversations; loaded on demand (see `NeedGroups`). */
@@ -38,6 +40,8 @@ export interface EngineState {
   readonly notices: readonly NoticeView[];
   /** The server no longer knows this device. */
   readonly unlinked: boolean;
+  /** The person has logged out here: as soon as the device is out of the account everything is deleted. */
+  readonly leaving: boolean;
 }
 
 /** This browser's own identity, made before anything is sent. */
@@ -214,7 +218,8 @@ export interface PendingEmulationMessage {
     | 'remove-devices'
     | 'account-key'
     | 'recovery-key'
-    | 'invitation';
+    | 'invitation'
+    | 'forget';
   readonly submission: Submission;
   /** Of a commit: what applying it needs when it comes back. */
   readonly encryptionPrivateKey: Secret<'encryption_private_key'> | undefined;
@@ -413,6 +418,14 @@ export interface StoredMessage {
   readonly at: number;
 }
 
+/** What the person has deleted in one conversation (see forget.ts). */
+export interface Forgotten {
+  /** Places in the log that the siblings have not been told of, ascending. */
+  readonly positions: readonly number[];
+  /** Hex names of what was written here and deleted before it came back, newest first: if it comes, it is not kept. */
+  readonly names: readonly string[];
+}
+
 /** Linking in progress; see docs/linking.md for the exchange. */
 export type LinkState = NewDeviceLink | AdderLink;
 
@@ -472,6 +485,7 @@ export const EMPTY_STATE: EngineState = {
   uploads: undefined,
   stock: undefined,
   conversations: new Map(),
+  forgotten: new Map(),
   externalJoins: new Map(),
   groups: new Map(),
   contacts: new Map(),
@@ -479,6 +493,7 @@ export const EMPTY_STATE: EngineState = {
   linkBlobs: new Map(),
   notices: [],
   unlinked: false,
+  leaving: false,
 };
 
 /** A step met a group whose MLS state is not in memory: load these and step again. Nothing has changed. */

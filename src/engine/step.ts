@@ -18,6 +18,8 @@ import {
 import { onEmulationAnswer, prepareDeviceProfile, prepareKeyPackages } from './emulation-group.ts';
 import { planJoin } from './external-join.ts';
 import { followEntries } from './follow.ts';
+import { forget } from './forget.ts';
+import { prepareForgetMessage } from './forget-message.ts';
 import type { AnswerInput, Input, Preparation } from './input.ts';
 import { changeInvitation, joinByInvitation } from './invitation.ts';
 import { prepareInvitationMessage } from './invitation-message.ts';
@@ -39,18 +41,20 @@ import { prepareRecoveryKey } from './recovery-key.ts';
 import { confirmPhrase, offerPhrase } from './recovery-phrase.ts';
 import { decideRejoin, endRejoining, onAskedGroup, onGroupsListed } from './recovery-rejoin.ts';
 import { onExternalCommitAnswer, onGroupInfo, prepareAnnouncement } from './rejoin.ts';
-import { onBindAnswer, onRemovalAnswer, prepareAccountKey, prepareRemoveDevices, removeDevice } from './removal.ts';
+import { onBindAnswer, onRemovalAnswer, prepareAccountKey, prepareRemoveDevices, logOut, removeDevice } from './removal.ts';
 import { prepareRenewKeys, renewKeys } from './renewal.ts';
 import { forgetUnnamedEpochs } from './retention.ts';
 import { onSubmitAnswer, prepareNext } from './sending.ts';
 import { onBlobFetched, onBlobPut } from './state-transfer.ts';
 import { NeedGroups, type EngineState } from './state.ts';
-import { Turn, type StoredLine } from './turn.ts';
+import { Turn, type LinePlace, type LineReader, type StoredLine } from './turn.ts';
 
 /** What a step gives back. Store state and lines in one transaction, then wipe `spent`, then act on the rest. */
 export interface StepResult {
   readonly state: EngineState;
   readonly lines: readonly StoredLine[];
+  /** Lines whose records go with the same transaction. */
+  readonly dropped: readonly LinePlace[];
   readonly spent: readonly Secret<string>[];
   readonly notifications: readonly StoredLine[];
   /** Of a command: why it was not taken; undefined when it was. */
@@ -65,17 +69,19 @@ export interface StepResult {
 }
 
 /**
- * One step of the engine: pure but for the randomness and the time that it is given. A throw leaves
+ * One step of the engine: pure but for the randomness, the time and the stored lines that it is given. A throw leaves
  * nothing behind. @throws NeedGroups when MLS states have to be loaded first
  */
 export async function step(
   state: EngineState,
   input: Input,
-  given: { readonly random: Random; readonly now: number },
+  given: { readonly random: Random; readonly now: number; readonly lines?: LineReader },
 ): Promise<StepResult> {
-  const turn = new Turn(state, given.random, given.now);
+  const turn = new Turn(state, given.random, given.now, given.lines);
   let problem: CommandProblem | undefined;
   let made: string | undefined;
+  // What comes for a device that is no more finds nothing to change, and leaves nothing.
+  if (input.type !== 'command' && state.device === undefined) return resultOf(turn, undefined, undefined);
   switch (input.type) {
     case 'command': {
       const result = await command(turn, input.command);
@@ -99,8 +105,12 @@ export async function step(
       turn.update({ stock: input.stock });
       break;
   }
-  const { lines, spent, notifications, outcome, behind, refused } = turn;
-  return { state: turn.state, lines, spent, notifications, problem, made, outcome, behind, refused };
+  return resultOf(turn, problem, made);
+}
+
+function resultOf(turn: Turn, problem: CommandProblem | undefined, made: string | undefined): StepResult {
+  const { lines, dropped, spent, notifications, outcome, behind, refused } = turn;
+  return { state: turn.state, lines, dropped, spent, notifications, problem, made, outcome, behind, refused };
 }
 
 type CommandOutcome = CommandProblem | undefined | { conversationId: string } | { messageKey: string };
@@ -133,6 +143,8 @@ async function command(turn: Turn, asked: Command): Promise<CommandOutcome> {
       return closeLink(turn);
     case 'removeDevice':
       return removeDevice(turn, asked);
+    case 'logOut':
+      return logOut(turn);
     case 'renewKeys':
       return renewKeys(turn);
     case 'startConversation':
@@ -151,6 +163,8 @@ async function command(turn: Turn, asked: Command): Promise<CommandOutcome> {
     case 'retry':
     case 'discard':
       return decideOn(turn, asked);
+    case 'forget':
+      return forget(turn, asked);
     case 'saveDraft':
       return saveDraft(turn, asked);
     case 'markRead':
@@ -203,6 +217,8 @@ async function prepare(turn: Turn, what: Preparation): Promise<void> {
       return planJoin(turn, what.conversationId);
     case 'tell-invitation':
       return prepareInvitationMessage(turn, what.conversationId);
+    case 'tell-forgotten':
+      return prepareForgetMessage(turn, what.conversationId);
     case 'announce-join':
       return prepareAnnouncement(turn, what.conversationId);
     case 'link-expiry':

@@ -2,6 +2,7 @@ import { toHex } from '../bytes/index.ts';
 import { accountRequest } from './account.ts';
 import { needsKeyPackages } from './emulation-group.ts';
 import { joinToAnnounce, joinTodos } from './external-join.ts';
+import { forgottenToTell } from './forget.ts';
 import type { EngineCall, Preparation } from './input.ts';
 import { invitationToTell } from './invitation.ts';
 import { isProposed, isRenewal, pathDueAt } from './leaf-renewal.ts';
@@ -130,7 +131,9 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
   if (hold !== undefined && 'notBefore' in hold && now < hold.notBefore) return [{ lane, do: 'wait', until: hold.notBefore }];
   // After a commit that we refused our epoch takes no messages: one that waits needs a commit before it; a Remove is one.
   const { refusedCommit, announceDevices } = emulation;
-  const hasMessage = emulation.removal.keyDue || announceDevices.length > 0;
+  const untold = invitationToTell(state);
+  const forgotten = forgottenToTell(state);
+  const hasMessage = emulation.removal.keyDue || announceDevices.length > 0 || untold !== undefined || forgotten !== undefined;
   if (refusedCommit !== undefined && hasMessage && emulation.removal.cutOff.length === 0) {
     return [{ lane, do: 'prepare', what: { kind: 'renew-keys' } }];
   }
@@ -146,8 +149,8 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
   const makeKeyPackages: Todo = { lane, do: 'prepare', what: { kind: 'key-packages' } };
   // After a recovery they come before the conversations (draft section 4.2): nobody could add the account meanwhile.
   if (mayMakeKeyPackages && state.keyPackages.size === 0 && state.rejoining !== undefined) return [makeKeyPackages];
-  const untold = invitationToTell(state);
   if (untold !== undefined) return [{ lane, do: 'prepare', what: { kind: 'tell-invitation', conversationId: untold } }];
+  if (forgotten !== undefined) return [{ lane, do: 'prepare', what: { kind: 'tell-forgotten', conversationId: forgotten } }];
   const join = joinToAnnounce(state, now);
   if (join !== undefined) return [{ lane, do: 'prepare', what: { kind: 'announce-join', conversationId: join } }];
   if (mayMakeKeyPackages && needsKeyPackages(emulation, state.stock, state.keyPackages.size)) return [makeKeyPackages];

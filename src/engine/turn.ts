@@ -19,6 +19,17 @@ export interface StoredLine {
   readonly message: StoredMessage;
 }
 
+/** Where a line stands. */
+export interface LinePlace {
+  readonly conversationId: string;
+  readonly position: number;
+}
+
+/** Stored lines of a conversation, newest first; `before` is a position that is left out. */
+export type LineReader = (conversationId: string, before: number | undefined, limit: number) => Promise<readonly StoredMessage[]>;
+
+const NOTHING_STORED: LineReader = () => Promise.resolve([]);
+
 /**
  * One step's working copy. Its fields change while the step runs; nothing of it is visible to
  * anybody until the runtime has stored it, and a failed step is thrown away whole.
@@ -34,14 +45,19 @@ export class Turn {
   lines: StoredLine[] = [];
   /** Lines that the person should be told of. */
   notifications: StoredLine[] = [];
+  /** Lines whose records are to go. */
+  dropped: LinePlace[] = [];
   refused: { readonly sequence: number; readonly code: string }[] = [];
   /** Outcome of a command that had to wait for the server. */
   outcome: { readonly command: 'createAccount' | 'recover'; readonly problem: CommandProblem | undefined } | undefined;
   /** The server is ahead of us: fetch the sequence before anything else. */
   behind = false;
 
-  constructor(state: EngineState, random: Random, now: number) {
+  readonly #stored: LineReader;
+
+  constructor(state: EngineState, random: Random, now: number, stored: LineReader = NOTHING_STORED) {
     this.state = state;
+    this.#stored = stored;
     this.random = random;
     this.now = now;
   }
@@ -56,14 +72,15 @@ export class Turn {
 
   /** Runs `task`; if it throws, everything it did to this turn is undone and the error goes on. */
   async attempt(task: () => Promise<void>): Promise<void> {
-    const { state, spent, lines, notifications } = this;
+    const { state, spent, lines, notifications, dropped } = this;
     this.spent = [...spent];
     this.lines = [...lines];
     this.notifications = [...notifications];
+    this.dropped = [...dropped];
     try {
       await task();
     } catch (error) {
-      Object.assign(this, { state, spent, lines, notifications });
+      Object.assign(this, { state, spent, lines, notifications, dropped });
       throw error;
     }
   }
@@ -112,6 +129,26 @@ export class Turn {
     if (group === undefined) groups.delete(conversationId);
     else groups.set(conversationId, group);
     this.update({ groups });
+  }
+
+  /** Lines as they will be stored after this step, newest first; `before` is a position that is left out. */
+  async linesOf(conversationId: string, before: number | undefined, limit: number): Promise<StoredMessage[]> {
+    const isIt = (place: { readonly conversationId: string }): boolean => place.conversationId === conversationId;
+    const gone = new Set(this.dropped.filter(isIt).map(({ position }) => position));
+    const fresh = this.lines.filter(isIt).map(({ message }) => message);
+    const stored = await this.#stored(conversationId, before, limit + gone.size);
+    return [...fresh.filter(({ position }) => before === undefined || position < before).reverse(), ...stored]
+      .filter(({ position }) => !gone.has(position))
+      .slice(0, limit);
+  }
+
+  /** The line is neither kept nor told of. */
+  dropLine(place: LinePlace): void {
+    const isOther = ({ conversationId, message }: StoredLine): boolean =>
+      conversationId !== place.conversationId || message.position !== place.position;
+    this.lines = this.lines.filter(isOther);
+    this.notifications = this.notifications.filter(isOther);
+    this.dropped = [...this.dropped, place];
   }
 
   notice(kind: NoticeView['kind'], text: string): void {

@@ -62,7 +62,8 @@ function rejoiningView(state: EngineState): RejoiningView | undefined {
   return { ...progress, asks };
 }
 
-function phaseOf({ unlinked, account, creating, recovering, link }: EngineState): Phase {
+function phaseOf({ unlinked, leaving, account, creating, recovering, link }: EngineState): Phase {
+  if (leaving) return 'leaving';
   if (unlinked) return 'unlinked';
   if (account !== undefined) return 'ready';
   if (creating !== undefined) return 'creating';
@@ -258,6 +259,8 @@ function sentenceOf({ kind, text }: NoticeView): string {
       return `A message in ${where} was refused because it is not what it claims to be.`;
     case 'invitation-over':
       return `The link to ${where} is no longer good, or the conversation is full.`;
+    case 'left-after-all':
+      return `A message that you deleted in ${where} had been sent already. Your devices have not kept it; the others have it.`;
     case 'request-failed':
       return problemSentence(text);
   }

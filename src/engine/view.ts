@@ -12,6 +12,7 @@ export type Phase =
   | 'linking' // this device asks to be linked; see LinkView
   | 'recovering' // this device joins an account with its recovery phrase
   | 'ready'
+  | 'leaving' // logged out, and the server has not been told yet
   | 'unlinked'; // the server no longer knows this device
 
 export interface AccountView {
@@ -197,6 +198,7 @@ export interface NoticeView {
     | 'unknown-device'
     | 'refused-message'
     | 'invitation-over'
+    | 'left-after-all'
     | 'request-failed';
   readonly text: string;
   readonly at: number;

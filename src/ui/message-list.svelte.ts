@@ -25,10 +25,18 @@ export class MessageList {
   readonly #bridge: Bridge;
   #looking = false;
   #lookAgain = false;
+  /** Lines may have gone anywhere in what is shown. */
+  #readAll = false;
 
   constructor(bridge: Bridge, conversationId: string) {
     this.#bridge = bridge;
     this.conversationId = conversationId;
+  }
+
+  /** Reads all that is shown anew: lines of it may have been deleted. */
+  lookAtAll(): void {
+    this.#readAll = true;
+    this.look();
   }
 
   /** Asks for the newest messages; looks that overlap become one more at the end. */
@@ -38,14 +46,16 @@ export class MessageList {
       return;
     }
     this.#looking = true;
-    this.#readNewest()
+    const all = this.#readAll;
+    this.#readAll = false;
+    this.#readNewest(all)
       .then(
         () => {
           this.trouble = undefined;
         },
         (error: unknown) => {
           this.trouble = troubleOf(error);
-          setTimeout(() => this.look(), RETRY);
+          setTimeout(() => (all ? this.lookAtAll() : this.look()), RETRY);
         },
       )
       .finally(() => {
@@ -72,11 +82,11 @@ export class MessageList {
     }
   }
 
-  async #readNewest(): Promise<void> {
+  async #readNewest(all: boolean): Promise<void> {
     const newest = await this.#read(undefined);
     let { more } = newest;
     let read = newest.messages;
-    const known = lastPosition(this.messages);
+    const known = all ? firstPosition(this.messages) : lastPosition(this.messages);
     // After a time away there may be more new ones than one page.
     for (let page = 1; more && known !== undefined && (firstPosition(read.toReversed()) ?? 0) > known; page++) {
       if (page === MAX_FILL) {

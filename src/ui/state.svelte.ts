@@ -39,8 +39,12 @@ export class Chorus {
     this.#bridge = bridge;
     const channel = new BroadcastChannel(VIEW_CHANNEL);
     channel.onmessage = ({ data }: MessageEvent<ViewChanged>) => {
+      if (data.deleted) beginAnew();
       if (data.state) this.look();
-      for (const list of this.#lists) if (data.conversations.includes(list.conversationId)) list.look();
+      for (const list of this.#lists) {
+        if (data.forgotten.includes(list.conversationId)) list.lookAtAll();
+        else if (data.conversations.includes(list.conversationId)) list.look();
+      }
     };
     // A tab in the background may have been frozen and have missed changes.
     document.addEventListener('visibilitychange', () => {
@@ -87,7 +91,7 @@ export class Chorus {
 
   lookAtAll(): void {
     this.look();
-    for (const list of this.#lists) list.look();
+    for (const list of this.#lists) list.lookAtAll();
   }
 
   /** Has the worker do something; never rejects. */
@@ -122,4 +126,11 @@ export class Chorus {
     };
     return { list, close };
   }
+}
+
+/** The person has had everything deleted, here or in another tab: nothing of it stays in this tab's memory, address or storage. */
+function beginAnew(): void {
+  localStorage.clear();
+  sessionStorage.clear();
+  location.replace('/');
 }

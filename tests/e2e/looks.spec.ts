@@ -113,6 +113,24 @@ test('the pages of the recovery phrase, and of a lost device, have no serious fa
   await expectAccessible(page, 'device lost');
 });
 
+test('deleting a message, logging out and deleting a device’s data have no serious fault of accessibility', async ({ device }) => {
+  test.setTimeout(120_000);
+  const [laptop, ben] = await Promise.all([device('laptop'), device('ben')]);
+  const { page } = laptop;
+  await createAccount(page, 'anna', 'Laptop');
+  await createAccount(ben.page, 'ben', 'Desk');
+  await startConversation(page, ['ben']);
+  await send(page, 'Good morning');
+  await sees(page, 'Good morning');
+  await page.getByRole('button', { name: 'Delete for me: Good morning' }).click();
+  await expectAccessible(page, 'deleting a message');
+  await page.keyboard.press('Escape');
+  await page.getByRole('link', { name: /^Devices/ }).click();
+  await page.getByRole('button', { name: 'Log out' }).click();
+  await page.getByRole('button', { name: 'Delete this device’s data' }).click();
+  await expectAccessible(page, 'logging out of the only device');
+});
+
 test('everything can be done with the keyboard alone', async ({ device }) => {
   const [laptop, ben] = await Promise.all([device('laptop'), device('ben')]);
   await createAccount(ben.page, 'ben', 'Desk');

@@ -227,6 +227,8 @@ export class Device implements Line {
         }),
       changed: () => undefined,
       notify: () => undefined,
+      withdraw: () => undefined,
+      cleared: () => undefined,
       requestSync: () => undefined,
       sleep: (ms, signal) => sleep(scheduler, mortal, ms, signal),
     });

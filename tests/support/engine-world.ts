@@ -100,6 +100,10 @@ export class TestDevice {
   #running: { readonly runtime: EngineRuntime; readonly stop: AbortController };
   readonly #watchers = new Set<() => void>();
   readonly notifications: { readonly title: string; readonly body: string }[] = [];
+  /** Tags of notifications taken back. */
+  readonly withdrawn: string[] = [];
+  /** How often everything was deleted. */
+  cleared = 0;
   /** How often the server has refused what, by problem type. */
   readonly refusals = new Map<string, number>();
   /** What all this has cost: requests by call, bytes of their bodies, transactions of the store and bytes put. */
@@ -294,6 +298,8 @@ export class TestDevice {
         this.#watchers.clear();
       },
       notify: (notification) => this.notifications.push(notification),
+      withdraw: (tag) => this.withdrawn.push(tag),
+      cleared: () => (this.cleared += 1),
       requestSync: () => undefined,
       sleep: (ms, signal) => sleep(ms, AbortSignal.any([signal, stop.signal])),
     });

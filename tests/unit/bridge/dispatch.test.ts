@@ -52,6 +52,10 @@ function engine({ made, found = [ANNA], failure }: Given = {}) {
     },
     streamRequest: async () => ({ url: 'https://a.example/v1/events', headers: {} }),
     streamEvent: async (event) => void asked.push(event),
+    deleteData: async () => {
+      if (failure !== undefined) throw failure;
+      asked.push('deleteData');
+    },
     wake: async () => void asked.push('wake'),
     startAnew: async () => {
       if (failure !== undefined) throw failure;
@@ -85,6 +89,14 @@ describe('calls become what the engine offers', () => {
     expect(made).toEqual({ command: 'makeInvitation', conversationId: 'aa', messageId: fromHex(CALL_ID) });
   });
 
+  it('deletes the data, or says that it could not', async () => {
+    const { asked, call } = engine();
+    expect(await call('deleteData', {})).toEqual({ ok: true });
+    expect(asked).toEqual(['deleteData']);
+    const blocked = new StoreError('blocked');
+    expect(await engine({ failure: blocked }).call('deleteData', {})).toEqual({ ok: false, problem: 'storage-blocked' });
+  });
+
   it('views and the stream are handed through', async () => {
     const { asked, call } = engine();
     expect(await call('state', {})).toBe(STATE);
@@ -108,6 +120,8 @@ describe('calls become what the engine offers', () => {
     ['removeMember', { conversationId: 'aa', accountId: 'bb' }],
     ['retry', { conversationId: 'aa', messageKey: 'm' }],
     ['discard', { conversationId: 'aa', messageKey: 'm' }],
+    ['forget', { conversationId: 'aa', messages: [{ messageKey: 'at-3', position: 3 }] }],
+    ['logOut', {}],
     ['saveDraft', { conversationId: 'aa', text: '' }],
     ['markRead', { conversationId: 'aa', position: 3 }],
     ['dismissNotice', { noticeId: 'n' }],

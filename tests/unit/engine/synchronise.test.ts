@@ -39,6 +39,8 @@ class Browser {
       exclusive: (task) => task(),
       changed: () => undefined,
       notify: () => undefined,
+      withdraw: () => undefined,
+      cleared: () => undefined,
       requestSync: () => this.#register(),
       sleep: (ms, signal) => new Promise((wake) => this.#sleepers.push({ until: this.#clock + ms, signal, wake })),
       prepareEventStream: () => Promise.reject(new Error('no tab')),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { openFromNotification, showMessage, type NotificationScope } from '../../../sw/notifications.ts';
+import { openFromNotification, showMessage, withdrawMessages, type NotificationScope } from '../../../sw/notifications.ts';
 
 const MESSAGE = { tag: 'aa/7', title: 'bert', body: 'Hello', conversationId: 'aa' };
 
@@ -86,4 +86,21 @@ describe('a click on a notification', () => {
       expect(withTab.done).toEqual([['focus', 0]]);
     },
   );
+});
+
+describe('what a notification shows was deleted', () => {
+  it('takes the one with the tag from the screen, or all', async () => {
+    const onScreen = new Set(['aa/7', 'aa/8', 'bb/1']);
+    const registration = {
+      getNotifications: async ({ tag }: { tag?: string }) =>
+        [...onScreen].filter((shown) => tag === undefined || shown === tag).map((shown) => ({ close: () => void onScreen.delete(shown) })),
+    };
+    const scope = { registration } as unknown as NotificationScope;
+    await withdrawMessages(scope, 'aa/7');
+    expect([...onScreen]).toEqual(['aa/8', 'bb/1']);
+    await withdrawMessages(scope, 'cc/1');
+    expect([...onScreen]).toEqual(['aa/8', 'bb/1']);
+    await withdrawMessages(scope);
+    expect([...onScreen]).toEqual([]);
+  });
 });

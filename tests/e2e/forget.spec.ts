@@ -1,0 +1,159 @@
+import type { Locator, Page } from '@playwright/test';
+import { expect, test } from './support/fixtures.ts';
+import { createAccount, line, linkDevice, openConversation, sees, send, startConversation } from './support/person.ts';
+
+/** What this origin still holds: paths of records, and everything else that a page can leave behind. */
+async function heldBy(
+  page: Page,
+): Promise<{ records: string[]; databases: string[]; caches: string[]; keys: string[]; notifications: number }> {
+  return page.evaluate(async () => {
+    const recordsIn = (name: string): Promise<string[]> =>
+      new Promise((resolve, reject) => {
+        const opening = indexedDB.open(name);
+        opening.onerror = () => reject(new Error('cannot be opened'));
+        opening.onsuccess = () => {
+          const database = opening.result;
+          if (!database.objectStoreNames.contains('records')) return resolve([]);
+          const paths = database.transaction('records').objectStore('records').getAllKeys();
+          paths.onsuccess = () => {
+            database.close();
+            resolve(paths.result.map(String));
+          };
+        };
+      });
+    const databases = (await indexedDB.databases()).map(({ name }) => name ?? '');
+    const files = await Promise.all((await caches.keys()).map(async (name) => (await caches.open(name)).keys()));
+    const registration = await navigator.serviceWorker.ready;
+    return {
+      records: databases.includes('chorus') ? await recordsIn('chorus') : [],
+      databases,
+      caches: files.flat().map(({ url }) => new URL(url).pathname),
+      keys: [...Object.keys(localStorage), ...Object.keys(sessionStorage)],
+      notifications: (await registration.getNotifications()).length,
+    };
+  });
+}
+
+/** No account's data: no record, no answer of the delivery service, nothing in the page's own storage. */
+async function expectNothingHeld(page: Page): Promise<void> {
+  const { records, caches, keys, notifications, databases } = await heldBy(page);
+  expect({ records, keys, notifications }).toEqual({ records: [], keys: [], notifications: 0 });
+  expect(caches.filter((path) => path.startsWith('/v1/'))).toEqual([]);
+  for (const name of databases) expect(name).toMatch(/^chorus/);
+}
+
+async function deleteForMe(page: Page, text: string): Promise<void> {
+  await page.getByRole('button', { name: `Delete for me: ${text}` }).click();
+  const dialog = page.getByRole('dialog', { name: 'Delete this message for you?' });
+  await expect(dialog).toContainText('Everybody else in this conversation keeps it.');
+  await dialog.getByRole('button', { name: 'Delete for me' }).click();
+  await expect(dialog).toHaveCount(0);
+}
+
+const welcome = (page: Page): Locator => page.getByRole('button', { name: 'Create account' });
+
+test('a message is deleted on all of a person’s devices; logging out and deleting leave nothing behind', async ({ device }) => {
+  const [laptop, phone, ben] = await Promise.all([device('laptop'), device('phone'), device('ben')]);
+  await createAccount(laptop.page, 'anna', 'Laptop');
+  await createAccount(ben.page, 'ben', 'Desk');
+  await startConversation(laptop.page, ['ben']);
+  await send(laptop.page, 'Hello');
+  await openConversation(ben.page, 'anna');
+  await sees(ben.page, 'Hello');
+  await linkDevice(phone.page, laptop.page, 'Phone');
+  await openConversation(laptop.page, 'ben');
+  await openConversation(phone.page, 'ben');
+  await send(ben.page, 'Burn this');
+  await send(ben.page, 'Good night');
+  for (const { page } of [laptop, phone]) for (const text of ['Burn this', 'Good night']) await sees(page, text);
+
+  // A message's own deletion: the dialog can be left by the keyboard, and by mistake nothing goes.
+  await laptop.page.getByRole('button', { name: 'Delete for me: Burn this' }).press('Enter');
+  await expect(laptop.page.getByRole('dialog')).toBeVisible();
+  await laptop.page.keyboard.press('Escape');
+  await expect(laptop.page.getByRole('button', { name: 'Delete for me: Burn this' })).toBeFocused();
+  await deleteForMe(laptop.page, 'Burn this');
+  for (const { page } of [laptop, phone]) {
+    await expect(line(page, 'Burn this')).toHaveCount(0);
+    await expect(line(page, 'Good night')).toHaveCount(1);
+  }
+  await deleteForMe(phone.page, 'Good night');
+  await expect(line(laptop.page, 'Good night')).toHaveCount(0);
+  await expect(laptop.page.getByRole('navigation', { name: 'Conversations' })).not.toContainText('Good night');
+  for (const { page } of [laptop, phone]) {
+    await page.reload();
+    await expect(page.getByRole('textbox', { name: 'Message' })).toBeVisible();
+    await expect(page.getByRole('list', { name: 'Messages' })).not.toContainText(/Burn this|Good night/);
+  }
+  for (const text of ['Hello', 'Burn this', 'Good night']) await sees(ben.page, text);
+
+  // Logging out, with a draft in the other tab.
+  const list = laptop.page.getByRole('list', { name: 'Your devices' });
+  await laptop.page.getByRole('link', { name: /^Devices/ }).click();
+  await expect(list.getByRole('listitem')).toHaveCount(2);
+  const second = await phone.newTab();
+  await openConversation(second, 'ben');
+  await second.getByRole('textbox', { name: 'Message' }).fill('A draft');
+  await phone.page.getByRole('link', { name: /^Devices/ }).click();
+  await phone.page.getByRole('button', { name: 'Log out' }).click();
+  await phone.page.getByRole('button', { name: 'Yes, log out' }).click();
+  for (const page of [phone.page, second]) {
+    await expect(welcome(page)).toBeVisible();
+    expect(new URL(page.url()).hash).toBe('');
+  }
+  await expectNothingHeld(phone.page);
+  await expect(list.getByRole('listitem')).toHaveCount(1);
+  await openConversation(laptop.page, 'ben');
+  await send(laptop.page, 'Still here');
+  await sees(ben.page, 'Still here');
+  await expect(ben.page.getByRole('list', { name: 'Messages' })).not.toContainText('removed');
+  await phone.restart();
+  await expect(welcome(phone.page)).toBeVisible();
+  await expectNothingHeld(phone.page);
+
+  // Deleting this device's data, offline, with two tabs.
+  const tab = await laptop.newTab();
+  await openConversation(tab, 'ben');
+  await laptop.goOffline();
+  await laptop.page.getByRole('link', { name: /^Devices/ }).click();
+  const remove = laptop.page.getByRole('region', { name: 'Delete this device’s data' });
+  await remove.getByRole('button', { name: 'Delete this device’s data' }).click();
+  await expect(remove).toContainText('This is your only device, and you have no recovery phrase.');
+  await remove.getByRole('button', { name: 'Yes, delete everything here' }).click();
+  for (const page of [laptop.page, tab]) await expect(welcome(page)).toBeVisible();
+  await expectNothingHeld(laptop.page);
+  await laptop.goOnline();
+  await laptop.restart();
+  await expect(welcome(laptop.page)).toBeVisible();
+  await expectNothingHeld(laptop.page);
+});
+
+test('the last device is logged out only by who types the username, and a device without a network is told what it can do', async ({
+  device,
+}) => {
+  const [laptop, phone] = await Promise.all([device('laptop'), device('phone')]);
+  const { page } = laptop;
+  await createAccount(page, 'anna', 'Laptop');
+  await linkDevice(phone.page, page, 'Phone');
+  await phone.page.getByRole('link', { name: /^Devices/ }).click();
+  await phone.goOffline();
+  const offline = phone.page.getByRole('region', { name: 'Log out' });
+  await expect(offline).toContainText('You are offline. Logging out needs the server');
+  await expect(offline.getByRole('button')).toHaveCount(0);
+  await phone.page.getByRole('button', { name: 'Delete this device’s data' }).click();
+  await expect(phone.page.getByRole('group', { name: 'Delete this device’s data' })).toContainText('until you remove it there');
+  await phone.page.getByRole('button', { name: 'Yes, delete everything here' }).click();
+  await expect(welcome(phone.page)).toBeVisible();
+
+  await page.getByRole('button', { name: 'Remove Phone' }).click();
+  await page.getByRole('button', { name: 'Yes, remove' }).click();
+  await expect(page.getByRole('list', { name: 'Your devices' }).getByRole('listitem')).toHaveCount(1);
+  await page.getByRole('button', { name: 'Log out' }).click();
+  const yes = page.getByRole('button', { name: 'Yes, log out' });
+  await expect(page.getByRole('form', { name: 'Log out' })).toContainText('Nobody could enter the account any more');
+  await expect(yes).toBeDisabled();
+  await page.getByLabel('To log out all the same, type your username: anna').fill('anna');
+  await yes.click();
+  await expect(welcome(page)).toBeVisible();
+  await expectNothingHeld(page);
+});
