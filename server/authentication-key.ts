@@ -5,6 +5,7 @@ import type { AccountId } from '../src/engine/ports.ts';
 import { encodeAccountBinding, type LabelSigner, signAccountBinding } from '../src/virtual-client/account-binding.ts';
 import { draft00 } from '../src/virtual-client/revisions/draft-00.ts';
 import { encode } from '../src/wire/index.ts';
+import { DataProblem, RESTORE_HINT } from './data-problem.ts';
 import { ed25519PublicKey, signEd25519 } from './ed25519.ts';
 
 const SEED_LENGTH = 32;
@@ -43,7 +44,7 @@ export function authenticationKeyOf(seed: Uint8Array): AuthenticationKey {
 
 /**
  * Reads the key's seed from `path`, or makes it there (mode 0600) at the first start. Clients pin the key:
- * lose it and every account with it. @throws Error when the file holds no seed.
+ * lose it and every account with it. @throws DataProblem when the file holds no seed.
  */
 export function loadAuthenticationKey(path: string, random: (length: number) => Uint8Array): AuthenticationKey {
   let seed: Uint8Array;
@@ -54,7 +55,7 @@ export function loadAuthenticationKey(path: string, random: (length: number) => 
     seed = random(SEED_LENGTH);
     writeDurably(path, seed);
   }
-  if (seed.length !== SEED_LENGTH) throw new Error(`${path} holds no authentication key`);
+  if (seed.length !== SEED_LENGTH) throw new DataProblem('damaged', `${path} holds no authentication key. ${RESTORE_HINT}`);
   return authenticationKeyOf(seed);
 }
 

@@ -1,4 +1,5 @@
 import { readTrustProxy } from './client-address.ts';
+import { DataProblem } from './data-problem.ts';
 import { startServer } from './start.ts';
 
 /** `npm start`: the settings come from the environment alone. */
@@ -12,6 +13,10 @@ const server = await startServer({
   dataDir: process.env['DATA_DIR'] ?? './data',
   appDir: process.env['APP_DIR'] ?? 'dist/app',
   consistency,
+}).catch((error: unknown) => {
+  if (!(error instanceof DataProblem)) throw error;
+  console.error(`Chorus does not start. ${error.message} Nothing has been changed.`);
+  process.exit(1);
 });
 console.log(`Chorus is running at ${server.url}`);
 

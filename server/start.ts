@@ -1,16 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { join } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import { getConnInfo } from '@hono/node-server/conninfo';
 import { createApp } from './app.ts';
-import { loadAuthenticationKey } from './authentication-key.ts';
+import { type AuthenticationKey, loadAuthenticationKey } from './authentication-key.ts';
 import { clientAddress } from './client-address.ts';
+import { dataFiles, lockDataFolder, prepareDatabase } from './data-folder.ts';
 import { CLOSE_IDLE_INTERVAL, SHUTDOWN_GRACE, SWEEP_INTERVAL } from './limits.ts';
 import { staticFiles } from './static.ts';
 import { openSqliteStore } from './store/sqlite.ts';
-import type { Consistency } from './store/store.ts';
+import type { Consistency, DeliveryStore } from './store/store.ts';
 
 export interface ServerOptions {
   /** 0 takes any free one. */
@@ -33,7 +32,7 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** Starts the delivery service and serves the app from the same origin. @throws Error when port or data cannot be had */
+/** Starts the delivery service and serves the app from the same origin. @throws Error when the port cannot be had, DataProblem when the data cannot */
 export async function startServer({
   port,
   host = '127.0.0.1',
@@ -42,10 +41,8 @@ export async function startServer({
   appDir,
   consistency,
 }: ServerOptions): Promise<RunningServer> {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
-  const authenticationKey = loadAuthenticationKey(join(dataDir, 'authentication.key'), random);
-  const store = openSqliteStore(join(dataDir, 'chorus.sqlite'), consistency);
+  const { authenticationKey, store, close: closeData } = openData(dataDir, consistency, random);
   const app = createApp(
     {
       store,
@@ -63,7 +60,7 @@ export async function startServer({
   try {
     await listen(server, port, host);
   } catch (error) {
-    await store.close();
+    await closeData();
     throw error;
   }
   const sweeper = setInterval(() => {
@@ -81,9 +78,30 @@ export async function startServer({
       await closed;
       clearInterval(idle);
       clearTimeout(cut);
-      await store.close();
+      await closeData();
     },
   };
+}
+
+interface OpenedData {
+  readonly authenticationKey: AuthenticationKey;
+  readonly store: DeliveryStore;
+  close(): Promise<void>;
+}
+
+/** For this server alone. @throws DataProblem; the data is as it was */
+function openData(folder: string, consistency: Consistency, random: (length: number) => Uint8Array): OpenedData {
+  const unlock = lockDataFolder(folder);
+  try {
+    const { database, key } = dataFiles(folder);
+    prepareDatabase(folder);
+    const authenticationKey = loadAuthenticationKey(key, random);
+    const store = openSqliteStore(database, consistency);
+    return { authenticationKey, store, close: () => store.close().finally(unlock) };
+  } catch (error) {
+    unlock();
+    throw error;
+  }
 }
 
 function listen(server: Server, port: number, host: string): Promise<void> {

@@ -2,7 +2,7 @@ import type { Database } from 'better-sqlite3';
 import SqliteDatabase from 'better-sqlite3';
 
 /** Changing tables raises this and adds a migration; a newer file than this server knows is refused. */
-const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 2;
 
 /**
  * Ciphertext and routing only. No table ties an entry of a log to a device: `log.account_id` is the virtual

@@ -1,12 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build } from 'vite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type RunningServer, startServer } from '../../../server/start.ts';
 import { followEvents } from '../../../src/delivery/index.ts';
 import { newDevice, register, TestDevice } from '../../support/delivery-world.ts';
+import { ServerProcess } from '../../support/server-process.ts';
 import { application, creation, randomBytes } from '../../support/submissions.ts';
 
 const network = (input: string, init?: RequestInit) => fetch(input, init);
@@ -84,49 +83,16 @@ describe('a server that is started again', () => {
 });
 
 describe('a server that is killed', () => {
-  let folder: string;
-  let child: ChildProcess | undefined;
-
-  /** The program of `npm start`, bundled for Node as production has it. */
-  async function run(): Promise<string> {
-    const started = spawn(process.execPath, [join(folder, 'main.js')], {
-      env: { ...process.env, PORT: '0', DATA_DIR: join(folder, 'data'), APP_DIR: join(folder, 'no-app') },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    child = started;
-    return new Promise((resolve, reject) => {
-      started.once('exit', () => reject(new Error('the server did not start')));
-      started.stdout.on('data', (text: Buffer) => {
-        const url = /running at (http:\/\/localhost:\d+)/.exec(text.toString())?.[1];
-        if (url !== undefined) resolve(url);
-      });
-    });
-  }
-
-  async function end(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
-    const ending = child;
-    child = undefined;
-    if (ending === undefined) return null;
-    const ended = new Promise<number | null>((resolve) => ending.once('exit', resolve));
-    ending.kill(signal);
-    return ended;
-  }
+  let server: ServerProcess;
 
   beforeAll(async () => {
-    folder = mkdtempSync(join(import.meta.dirname, '../../../node_modules/.chorus-killed-')); // where its packages are found
-    await build({
-      configFile: false,
-      logLevel: 'warn',
-      build: { ssr: 'server/main.ts', outDir: folder, emptyOutDir: false, rolldownOptions: { output: { entryFileNames: 'main.js' } } },
-    });
+    server = await ServerProcess.build();
   }, 60_000);
-  afterEach(async () => {
-    await end('SIGKILL');
-  });
-  afterAll(() => rmSync(folder, { recursive: true }));
+  afterEach(() => server.end('SIGKILL'));
+  afterAll(() => server.dispose());
 
   it('has every append that it acknowledged', async () => {
-    const before = await run();
+    const before = await server.run();
     const ada = await register(newDevice(before, network, Date.now), 'ada');
     const groupId = randomBytes(32);
     await ada.device.done('submit', creation(groupId));
@@ -136,13 +102,13 @@ describe('a server that is killed', () => {
         const answer = await ada.device.send('submit', application(groupId, 0));
         if (answer.outcome !== 'done') return;
         acknowledged.push(answer.value.sequence);
-        if (acknowledged.length === 200) void end('SIGKILL');
+        if (acknowledged.length === 200) void server.end('SIGKILL');
       }
     };
     await Promise.all(Array.from({ length: 8 }, writer));
     expect(acknowledged.length).toBeGreaterThanOrEqual(200);
 
-    const after = new TestDevice(newDevice(await run(), network, Date.now).client, ada.device.proof);
+    const after = new TestDevice(newDevice(await server.run(), network, Date.now).client, ada.device.proof);
     const kept = new Set<number>();
     for (let cursor = 0; ;) {
       const { entries } = await after.done('fetch-sequence', { after: cursor, limit: 256 });
@@ -152,21 +118,5 @@ describe('a server that is killed', () => {
     }
     expect(acknowledged.filter((sequence) => !kept.has(sequence))).toEqual([]);
     expect(kept.size).toBe(Math.max(...kept)); // and no gap
-  }, 60_000);
-
-  it('stops by itself when asked, with a stream open', async () => {
-    const url = await run();
-    const ada = await register(newDevice(url, network, Date.now), 'eve');
-    const prepared = await ada.device.client.prepareEventStream(0, ada.device.proof);
-    let opened: () => void = () => {};
-    const open = new Promise<void>((resolve) => {
-      opened = resolve;
-    });
-    const stream = followEvents(prepared, network, new AbortController().signal, ({ event }) => {
-      if (event === 'open') opened();
-    });
-    await open;
-    expect(await end('SIGTERM')).toBe(0);
-    expect(await stream).toBe('ended');
   }, 60_000);
 });
