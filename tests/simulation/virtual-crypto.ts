@@ -19,6 +19,8 @@ import type { Scheduler } from './scheduler.ts';
  */
 
 const TAG_LENGTH = 16;
+/** AES-256 is the store's alone: the protocol's suite has AES-128. */
+const STORE_KEY = 32;
 /** What stands in for a CryptoKey. */
 interface Key {
   readonly bytes: Buffer;
@@ -110,13 +112,14 @@ export function virtualCrypto(scheduler: Scheduler, ledger: Ledger, real: Crypto
     encrypt: (parameters: AesParameters, key: Key, plaintext: Uint8Array) =>
       after(() => {
         const ciphertext = encrypt(parameters, key, plaintext);
-        ledger.sealed(scheduler.actor, key.bytes, parameters.iv, plaintext, ciphertext);
+        if (key.bytes.length === STORE_KEY) ledger.storedUnder(key.bytes, parameters.iv);
+        else ledger.sealed(scheduler.actor, key.bytes, parameters.iv, plaintext, ciphertext);
         return whole(ciphertext);
       }),
     decrypt: (parameters: AesParameters, key: Key, ciphertext: Uint8Array) =>
       after(() => {
         const plaintext = decrypt(parameters, key, ciphertext);
-        ledger.opened(scheduler.actor, key.bytes);
+        if (key.bytes.length !== STORE_KEY) ledger.opened(scheduler.actor, key.bytes);
         return whole(plaintext);
       }),
   };
