@@ -4,15 +4,16 @@ import type { Outcome } from '../tests/simulation/run.ts';
 import type { Schedule } from '../tests/simulation/schedule.ts';
 
 /**
- * `npm run simulate -- --seed N --schedules K`: K schedules, of the seeds N to N + K - 1. The first that breaks an
- * invariant ends the run, with the shortest schedule found that breaks the same one. With `--break` the program is built
- * wrongly on purpose; with `--figures` the last line is JSON for a program.
+ * `npm run simulate -- --seed N --schedules K`: K schedules, of the seeds N to N + K - 1, or K from each of several seeds.
+ * The first that breaks an invariant ends the run, with the shortest schedule found that breaks the same one; after
+ * `--seconds` no other is begun. With `--break` the program is built wrongly on purpose; with `--figures` the last line is
+ * JSON for a program.
  */
 const DEFAULTS = { schedules: 100, devices: 3, people: 3, conversations: 3, minutes: 10 } as const;
-const MOST = { schedules: 1_000_000, devices: 8, people: 8, conversations: 32, minutes: 600 } as const;
+const MOST = { schedules: 1_000_000, devices: 8, people: 8, conversations: 32, minutes: 600, seconds: 1_000_000 } as const;
 
-const USAGE = `usage: npm run simulate -- --seed N --schedules K [--devices D] [--people P] [--conversations C] [--minutes M]
-                          [--break ${BROKEN.join('|')}] [--trace] [--figures]`;
+const USAGE = `usage: npm run simulate -- --seed N[,N...] --schedules K [--devices D] [--people P] [--conversations C] [--minutes M]
+                          [--seconds S] [--break ${BROKEN.join('|')}] [--trace] [--figures]`;
 
 function number(name: string, text: string | undefined, least: number, most: number, otherwise?: number): number {
   const value = text === undefined ? otherwise : /^\d{1,12}$/.test(text) ? Number(text) : undefined;
@@ -31,6 +32,7 @@ function readOptions() {
       people: text,
       conversations: text,
       minutes: text,
+      seconds: text,
       break: text,
       trace: flag,
       figures: flag,
@@ -39,7 +41,7 @@ function readOptions() {
   const broken = BROKEN.find((name) => name === values.break);
   if (values.break !== undefined && broken === undefined) throw new RangeError(`--break takes one of ${BROKEN.join(', ')}`);
   return {
-    seed: number('seed', values.seed, 0, 1e12 - 1),
+    seeds: (values.seed ?? '').split(',').map((seed) => number('seed', seed, 0, 1e12 - 1)),
     schedules: number('schedules', values.schedules, 1, MOST.schedules, DEFAULTS.schedules),
     shape: {
       people: number('people', values.people, 2, MOST.people, DEFAULTS.people),
@@ -47,6 +49,7 @@ function readOptions() {
       conversations: number('conversations', values.conversations, 1, MOST.conversations, DEFAULTS.conversations),
       minutes: number('minutes', values.minutes, 1, MOST.minutes, DEFAULTS.minutes),
     },
+    seconds: number('seconds', values.seconds, 1, MOST.seconds, MOST.seconds),
     broken,
     trace: values.trace,
     figures: values.figures,
@@ -70,24 +73,26 @@ function describe({ schedule, outcome }: { readonly schedule: Schedule; readonly
 }
 
 async function main(): Promise<void> {
-  const { seed, schedules, shape, broken, trace, figures } = readOptions();
+  const { seeds, schedules, shape, seconds: most, broken, trace, figures } = readOptions();
   const { drawSchedule, play, shrink } = await load(broken);
   const total = { schedules: 0, events: 0, faults: 0, checks: 0, sealed: 0, texts: 0, hours: 0 };
   const started = performance.now();
   let failed: number | undefined;
-  for (let index = 0; index < schedules && failed === undefined; index += 1) {
-    const schedule = drawSchedule(String(seed + index), shape);
+  const elapsed = (): number => (performance.now() - started) / 1000;
+  for (let index = 0; index < seeds.length * schedules && failed === undefined && elapsed() < most; index += 1) {
+    const seed = seeds[Math.floor(index / schedules)]! + (index % schedules);
+    const schedule = drawSchedule(String(seed), shape);
     const outcome = await play(schedule);
     total.schedules += 1;
     for (const name of ['events', 'faults', 'checks', 'sealed', 'texts'] as const) total[name] += outcome.figures[name];
     total.hours += outcome.figures.time / 3_600_000;
-    if (trace) say([`seed ${seed + index}, trace ${outcome.digest}`, ...outcome.lines].join('\n'));
+    if (trace) say([`seed ${seed}, trace ${outcome.digest}`, ...outcome.lines].join('\n'));
     if (outcome.violation === undefined) continue;
-    failed = seed + index;
+    failed = seed;
     say(`seed ${failed}: ${outcome.violation.message}`);
     say(figures ? outcome.lines.join('\n') : describe(await shrink(schedule, outcome)));
   }
-  const seconds = (performance.now() - started) / 1000;
+  const seconds = elapsed();
   const rate = (total.schedules / seconds).toFixed(2);
   const { events, faults, checks, sealed } = total;
   say(

@@ -13,6 +13,8 @@ import type { Scheduler } from './scheduler.ts';
 import type { SimServer } from './sim-server.ts';
 
 export const SERVER = 'https://chorus.test';
+/** Of 100 browsers, those that have Storage Buckets. */
+const WITH_BUCKETS = 60;
 /** Between two tries of the leading tab to connect, ms. */
 const RECONNECT = 2_000;
 
@@ -31,6 +33,8 @@ export interface DeviceParts {
   readonly server: SimServer;
   /** Called at the complete event of every transaction. */
   readonly stored: (device: Device, what: Stored) => void;
+  /** Called when a record is not what was written. */
+  readonly misread: (device: Device, path: string) => void;
   /** Called when its worker starts. */
   readonly started: (device: Device) => void;
   /** Called when a step begins. */
@@ -64,19 +68,14 @@ export class Device implements Line {
   /** The server lies to this device. */
   liar: Liar | undefined;
 
-  constructor(
-    name: string,
-    seed: string,
-    parts: DeviceParts,
-    copied?: { readonly knownAs: string; readonly records: ReadonlyMap<string, Uint8Array> },
-  ) {
+  constructor(name: string, seed: string, parts: DeviceParts, copied?: { readonly knownAs: string; readonly disk: Disk }) {
     this.name = name;
     this.knownAs = copied?.knownAs ?? name;
     this.cloned = copied !== undefined;
     this.#parts = parts;
     this.server = parts.server;
     this.#dice = new Dice(`${seed}/${name}`);
-    this.disk = new Disk(copied?.records);
+    this.disk = new Disk(parts.scheduler, new Dice(`${seed}/${name}/browser`).chance(WITH_BUCKETS), copied?.disk);
     this.#lock = new Lock(parts.scheduler);
   }
 
@@ -202,18 +201,18 @@ export class Device implements Line {
       const index = this.#processes.findIndex((process) => process.mortal === mortal);
       if (index >= 0) this.#processes.splice(index, 1);
       this.#lock.died(mortal);
-      if (this.#processes.length === 0) this.disk.recover();
+      this.disk.died(mortal, this.#processes.length === 0);
       for (const died of this.#mourners.get(mortal) ?? []) died();
       this.#mourners.delete(mortal);
     });
+    mortal.indexedDB = this.disk.indexedDB;
     const now = (): number => Math.floor(scheduler.now) + this.clockAhead;
     const delivery = createDeliveryClient({ baseUrl: SERVER, now, fetch: network.fetchOf(mortal, this, () => this.#cut.signal) });
     const runtime = createRuntime({
-      store: this.disk.port(
-        mortal,
-        (what) => this.#parts.stored(this, what),
-        (ms, run) => scheduler.at(ms, mortal, run),
-      ),
+      store: this.disk.port(mortal, {
+        stored: (what) => this.#parts.stored(this, what),
+        misread: (path) => this.#parts.misread(this, path),
+      }),
       delivery,
       prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
       readEntry: (data) => fromJson(sequenceEntryFrame, data),

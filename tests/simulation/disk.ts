@@ -1,8 +1,8 @@
 import type { StoreChanges, StorePort } from '../../src/engine/ports.ts';
-import { createMemoryStore } from '../../src/store/memory-store.ts';
-import { StoreError } from '../../src/store/errors.ts';
+import { bucketRootKeyStore, createRecordStore, databaseRootKeyStore } from '../../src/store/index.ts';
 import { DURABLE_AFTER } from './durability.ts';
-import type { Actor } from './scheduler.ts';
+import { Origin, type Commit, type Home } from './indexed-db.ts';
+import type { Actor, Scheduler } from './scheduler.ts';
 
 /** What has become durable on a device. */
 export interface Stored {
@@ -10,57 +10,115 @@ export interface Stored {
   readonly by: Actor;
 }
 
-/** A browser profile's disk: a transaction is there whole at its complete event, and outlives every process. */
+/** Who is told what happens on a disk. */
+export interface Watch {
+  /** In the moment in which a transaction is complete. */
+  readonly stored: (what: Stored) => void;
+  /** A record was read as something else than what was written last. */
+  readonly misread: (path: string) => void;
+}
+
+/** The app's own name for its database. */
+const DATABASE = 'chorus';
+
+/** A browser profile's disk: the real store over databases that outlive every process. */
 export class Disk {
-  #store: StorePort;
   /** Records as they are now, for whoever looks at the disk from outside. */
   readonly records: Map<string, Uint8Array>;
   full = false;
   /** Transactions so far. */
   version = 0;
+  readonly #scheduler: Scheduler;
+  readonly #origin: Origin;
+  readonly #hasBuckets: boolean;
+  /** What a process is writing, until it is complete. */
+  readonly #writing = new Map<Actor, () => void>();
+  /** Of transactions that are over and would not outlive the last process: in a broken build alone. */
+  #undos: (() => void)[] = [];
 
-  constructor(records: ReadonlyMap<string, Uint8Array> = new Map()) {
-    this.records = new Map(records);
-    this.#store = createMemoryStore();
+  /** @param copied Whose profile it is a copy of */
+  constructor(scheduler: Scheduler, hasBuckets: boolean, copied?: Disk) {
+    this.#scheduler = scheduler;
+    this.#hasBuckets = copied === undefined ? hasBuckets : copied.#hasBuckets;
+    this.records = new Map(copied?.records);
+    const home: Home = { scheduler, isFull: () => this.full, committed: (commit) => this.#committed(commit) };
+    this.#origin = new Origin(home, copied === undefined ? undefined : copied.#origin);
   }
 
-  /** Must be awaited before use when there are records to begin with. */
-  async fill(): Promise<void> {
-    await this.#store.write({ puts: this.records, deletes: [] });
+  get indexedDB(): IDBFactory {
+    return this.#origin.indexedDB;
   }
 
-  /** What was not complete is lost with the last process. */
-  recover(): void {
-    if (DURABLE_AFTER === 0) return;
-    this.#store = createMemoryStore();
-    void this.fill();
+  /** A process is gone, and was the last or not: what is open to it is closed, what was not complete is lost. */
+  died(process: Actor, isLast: boolean): void {
+    this.#writing.delete(process);
+    this.#origin.died(process);
+    if (isLast) for (const undo of this.#undos.splice(0).reverse()) undo();
   }
 
-  /** The StorePort of one process. `stored` is called in the same moment as the complete event. */
-  port(process: Actor, stored: (what: Stored) => void, later: (ms: number, run: () => void) => void): StorePort {
-    const complete = (changes: StoreChanges): void => {
-      this.version += 1;
-      for (const key of changes.deletes) this.records.delete(key);
-      for (const [key, value] of changes.puts) this.records.set(key, value.slice());
-      stored({ changes, by: process });
+  /** The StorePort of one process: a store of its own over what is there. */
+  port(process: Actor, { stored, misread }: Watch): StorePort {
+    const buckets = this.#hasBuckets ? [bucketRootKeyStore(this.#origin.storageBuckets)] : [];
+    const store = createRecordStore({ name: DATABASE, roots: [...buckets, databaseRootKeyStore()] });
+    const compare = (paths: Iterable<string>, found: ReadonlyMap<string, Uint8Array>): void => {
+      for (const path of paths) {
+        const [is, was] = [found.get(path), this.records.get(path)];
+        if ((is === undefined) !== (was === undefined) || (is !== undefined && Buffer.compare(is, was!) !== 0)) misread(path);
+      }
     };
-    const read = async <Value>(work: () => Promise<Value>): Promise<Value> => {
-      await process.point('read');
-      return work();
+    /** What `read` gives; `paths` says what must be in it, if nobody has written meanwhile. */
+    const read = async (read: () => Promise<ReadonlyMap<string, Uint8Array>>, paths: () => Iterable<string>) => {
+      const { version } = this;
+      const found = await read();
+      if (this.version === version && this.#undos.length === 0) compare([...paths(), ...found.keys()], found);
+      return found;
     };
     return {
-      load: (prefix) => read(() => this.#store.load(prefix)),
-      get: (key) => read(() => this.#store.get(key)),
-      page: (from, to, limit) => read(() => this.#store.page(from, to, limit)),
-      write: async (changes) => {
-        await process.point('write');
-        if (this.full) throw new StoreError('write-failed');
-        await this.#store.write(changes);
-        if (DURABLE_AFTER === 0) complete(changes);
-        else later(DURABLE_AFTER, () => complete(changes));
-        await process.point('written');
+      load: (prefix) =>
+        read(
+          () => store.load(prefix),
+          () => [...this.records.keys()].filter((path) => path.startsWith(prefix)),
+        ),
+      get: async (path) => {
+        const one = async (): Promise<Map<string, Uint8Array>> => {
+          const bytes = await store.get(path);
+          return new Map(bytes && [[path, bytes]]);
+        };
+        return (await read(one, () => [path])).get(path);
       },
-      destroy: () => read(() => this.#store.destroy()),
+      page: (from, to, limit) =>
+        read(
+          () => store.page(from, to, limit),
+          () => [],
+        ),
+      write: async (changes) => {
+        const complete = (): void => {
+          this.#writing.delete(process);
+          this.version += 1;
+          for (const key of changes.deletes) this.records.delete(key);
+          for (const [key, value] of changes.puts) this.records.set(key, value.slice());
+          stored({ changes, by: process });
+        };
+        this.#writing.set(process, complete);
+        try {
+          await store.write(changes);
+          this.#writing.get(process)?.(); // it has changed no record
+        } finally {
+          this.#writing.delete(process);
+        }
+      },
+      destroy: () => store.destroy(),
     };
+  }
+
+  #committed({ actor, database, stores, undo }: Commit): void {
+    const complete = database === DATABASE && stores.includes('records') ? this.#writing.get(actor) : undefined;
+    this.#writing.delete(actor);
+    if (DURABLE_AFTER === 0) return complete?.();
+    this.#undos.push(undo);
+    this.#scheduler.at(DURABLE_AFTER, actor, () => {
+      this.#undos = this.#undos.filter((other) => other !== undo);
+      complete?.();
+    });
   }
 }

@@ -11,7 +11,6 @@ export async function signUp(world: World, username: string): Promise<Person> {
   const device = world.device(`${username} 1`);
   const person: Person = { username, devices: [device], entropy: undefined, busy: false };
   world.people.push(person);
-  await device.disk.fill();
   device.start();
   await world.command(device, { command: 'createAccount', username, deviceName: device.name });
   const account = await world.untilView(device, (view) => view.account);
@@ -80,7 +79,6 @@ export async function link(world: World, adder: Device): Promise<void> {
   const person = world.ownerOf(adder);
   const device = world.device(`${person.username} ${person.devices.length + 1}`);
   person.devices.push(device);
-  await device.disk.fill();
   device.start();
   world.trace.say(world.scheduler, `${adder.name} links ${device.name}`);
   await insist(world, device, { command: 'startLink', deviceName: device.name });
@@ -127,7 +125,6 @@ export async function recover(world: World, person: Person): Promise<void> {
   if (entropy === undefined) return;
   const device = world.device(`${person.username} ${person.devices.length + 1}`);
   person.devices.push(device);
-  await device.disk.fill();
   device.start();
   world.trace.say(world.scheduler, `${device.name} joins with the phrase`);
   const asked = { username: person.username, deviceName: device.name };
@@ -149,7 +146,7 @@ async function find(device: Device, usernames: readonly string[]) {
   return found === undefined || typeof found === 'string' ? undefined : found;
 }
 
-function unlessDead(error: unknown): undefined {
+export function unlessDead(error: unknown): undefined {
   if (error instanceof Died || (error instanceof Error && error.name === 'StoreError')) return undefined;
   throw error;
 }

@@ -1,4 +1,6 @@
+import { setMaxListeners } from 'node:events';
 import { getSuite, type MlsSuite } from '../../src/mls/index.ts';
+import { INDEXED_DB_CLASSES } from './indexed-db.ts';
 import type { Ledger } from './ledger.ts';
 import type { Scheduler } from './scheduler.ts';
 import { virtualCrypto } from './virtual-crypto.ts';
@@ -14,6 +16,7 @@ export function installGlobals(scheduler: Scheduler, ledger: Ledger): () => void
     setImmediate: globalThis.setImmediate,
     crypto: Object.getOwnPropertyDescriptor(globalThis, 'crypto')!,
     timeout: AbortSignal.timeout,
+    any: AbortSignal.any,
   };
 
   /** A cancelled timer's handle is all that `clearTimeout` needs. */
@@ -41,8 +44,19 @@ export function installGlobals(scheduler: Scheduler, ledger: Ledger): () => void
     scheduler.at(ms, scheduler.actor, () => controller.abort(new DOMException('timed out', 'TimeoutError')));
     return controller.signal;
   };
+  // Node keeps its own for as long as somebody listens to them, and with them the whole world of a schedule.
+  const any = (signals: readonly AbortSignal[]): AbortSignal => {
+    if (scheduler.actor === undefined) return real.any.call(AbortSignal, [...signals]);
+    const controller = new AbortController();
+    setMaxListeners(0, ...signals); // a device's network outlives many requests
+    for (const signal of signals) {
+      if (signal.aborted) controller.abort(signal.reason);
+      else signal.addEventListener('abort', () => controller.abort(signal.reason), { once: true });
+    }
+    return controller.signal;
+  };
   Object.assign(globalThis, { setTimeout: later, clearTimeout: cancel, setImmediate: soon });
-  Object.assign(AbortSignal, { timeout });
+  Object.assign(AbortSignal, { timeout, any });
 
   const realCrypto = globalThis.crypto;
   const crypto = virtualCrypto(scheduler, ledger, realCrypto);
@@ -51,11 +65,15 @@ export function installGlobals(scheduler: Scheduler, ledger: Ledger): () => void
     get: () => (scheduler.actor === undefined ? realCrypto : crypto),
   });
 
+  Object.assign(globalThis, INDEXED_DB_CLASSES);
+  Object.defineProperty(globalThis, 'indexedDB', { configurable: true, get: () => scheduler.actor?.indexedDB });
+
   const unwatch = watchSuite(scheduler, ledger);
   return () => {
     Object.assign(globalThis, { setTimeout: real.setTimeout, clearTimeout: real.clearTimeout, setImmediate: real.setImmediate });
-    Object.assign(AbortSignal, { timeout: real.timeout });
+    Object.assign(AbortSignal, { timeout: real.timeout, any: real.any });
     Object.defineProperty(globalThis, 'crypto', real.crypto);
+    for (const name of ['indexedDB', ...Object.keys(INDEXED_DB_CLASSES)]) Reflect.deleteProperty(globalThis, name);
     unwatch();
   };
 }

@@ -14,13 +14,13 @@ const MOST_LINKED = 8;
 /** A request by what it looks like on the wire. */
 const LAST_WORDS: Readonly<Record<LastWords, (path: string, body: string) => boolean>> = {
   creation: (_path, body) => body.includes('"kind":"creation"'),
-  'external-commit': (path, body) => path === '/v1/recovery' || (path.endsWith('/messages') && body.includes(PUBLIC_MESSAGE)),
+  'external-commit': (path, body) => path === '/v1/recovery' || (path.endsWith('/messages') && PUBLIC_MESSAGE.test(body)),
   'key-binding': (path) => path === '/v1/account/key',
   commit: (_path, body) => body.includes('"kind":"commit"') && !body.includes('"fence":null'),
   'emulation-commit': (_path, body) => body.includes('"kind":"commit"') && body.includes('"fence":null'),
 };
-/** How a PublicMessage of MLS 1.0 begins, in base64url. */
-const PUBLIC_MESSAGE = '"message":"AAEAA';
+/** How a PublicMessage of MLS 1.0 begins, in base64url: version 1, wire format 1. */
+const PUBLIC_MESSAGE = /"message":"AAEAA[Q-f]/;
 
 /** Carries one happening of a schedule out; what takes time goes on by itself. */
 export async function happen(world: World, shape: Shape, happening: Happening): Promise<void> {
@@ -96,7 +96,7 @@ export async function happen(world: World, shape: Shape, happening: Happening): 
     case 'clone':
       return clone(world, device, happening.wait);
     case 'conspire':
-      return go(world, conspire(world, person, happening.where));
+      return go(world, conspire(world, person, happening.where).catch(errands.unlessDead));
     case 'lie-fork':
       return fork(world, person);
     case 'lie-replay':
@@ -149,19 +149,14 @@ function twoTabs(world: World, device: Device, where: number, ms: number): void 
 /** From now on two devices think that they are this one. */
 function clone(world: World, device: Device, wait: number): void {
   const person = world.ownerOf(device);
-  const copy = world.device(`${device.name} copy ${(world.copies += 1)}`, { knownAs: device.knownAs, records: device.disk.records });
+  const copy = world.device(`${device.name} copy ${(world.copies += 1)}`, { knownAs: device.knownAs, disk: device.disk });
   world.trace.say(world.scheduler, `the profile of ${device.name} is copied`);
   device.cloned = true;
-  go(
-    world,
-    copy.disk.fill().then(() => {
-      world.scheduler.at(wait, world.fate, () => {
-        world.trace.say(world.scheduler, `the copy of ${device.name} runs`);
-        person.devices.push(copy);
-        copy.start();
-      });
-    }),
-  );
+  world.scheduler.at(wait, world.fate, () => {
+    world.trace.say(world.scheduler, `the copy of ${device.name} runs`);
+    person.devices.push(copy);
+    copy.start();
+  });
 }
 
 /** From now on the server tells this person a story of its own. */

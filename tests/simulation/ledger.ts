@@ -43,6 +43,14 @@ export class Ledger {
     if (device !== undefined && this.#consumed.get(device)?.has(name) === true) this.#late.add(message);
   }
 
+  /** A record is sealed for the disk, under a key that nothing but the disk's records are sealed under. */
+  storedUnder(key: Uint8Array, nonce: Uint8Array): void {
+    this.count += 1;
+    const use = Buffer.concat([key, nonce]).toString('latin1');
+    if (this.#uses.has(use)) this.#report('no (key, nonce) pair was ever used for two different plaintexts', 'by the store');
+    this.#uses.set(use, '');
+  }
+
   opened(actor: Actor | undefined, key: Uint8Array): void {
     if (actor === undefined) return;
     const keys = this.#opening.get(actor) ?? new Set<string>();

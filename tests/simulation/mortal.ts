@@ -4,6 +4,8 @@ import type { Actor } from './scheduler.ts';
 /** An actor that can die at any of its waits. */
 export class Mortal implements Actor {
   readonly name: string;
+  /** Of the browser profile that it runs in. */
+  indexedDB: IDBFactory | undefined;
   readonly #dice: Dice;
   readonly #onDeath: () => void;
   #alive = true;

@@ -40,8 +40,8 @@ const gone = (): Error => new TypeError('the connection is gone');
 export class Network {
   readonly #scheduler: Scheduler;
   readonly #dice: Dice;
-  /** Connections that end when their server dies. */
-  readonly #connections = new Map<() => void, SimServer>();
+  /** Connections that are lost when their server dies, and what forgets them. */
+  readonly #connections = new Map<() => void, { readonly server: SimServer; readonly forget: () => void }>();
 
   constructor(scheduler: Scheduler, seed: string) {
     this.#scheduler = scheduler;
@@ -50,7 +50,12 @@ export class Network {
 
   /** Nobody answers any more on what is open to this server. */
   cutAll(server: SimServer): void {
-    for (const [cut, to] of [...this.#connections]) if (to === server) cut();
+    for (const [cut, to] of [...this.#connections]) if (to.server === server) cut();
+  }
+
+  /** Nobody waits any more. Node keeps signals that are listened to, and with them the whole world. */
+  close(): void {
+    for (const { forget } of [...this.#connections.values()]) forget();
   }
 
   /** `fetch` of one process of a device. `cut` aborts when the device's network goes. */
@@ -86,7 +91,7 @@ export class Network {
         away.abort();
         this.#scheduler.at(this.#latency(), client, () => reject(gone()));
       };
-      this.#connections.set(lost, server);
+      this.#connections.set(lost, { server, forget: end });
       cut.addEventListener('abort', lost);
       init.signal?.addEventListener('abort', lost);
       if (fate?.fault === 'drop') {

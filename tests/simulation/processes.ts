@@ -27,9 +27,12 @@ export interface Ran {
   readonly output: string;
 }
 
-/** @throws Error when the process ends without figures */
-export function simulate(seed: number, schedules: number, ...more: readonly string[]): Promise<Ran> {
-  const given = ['--import', 'tsx', SCRIPT, '--seed', `${seed}`, '--schedules', `${schedules}`, '--figures', ...more];
+/**
+ * A process that plays `schedules` schedules from each seed on. Its start costs as much as two of them, and it gets
+ * faster with the first few. @throws Error when the process ends without figures
+ */
+export function simulate(seeds: number | readonly number[], schedules: number, ...more: readonly string[]): Promise<Ran> {
+  const given = ['--import', 'tsx', SCRIPT, '--seed', String(seeds), '--schedules', `${schedules}`, '--figures', ...more];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, given, { stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';

@@ -180,7 +180,7 @@ function draw(dice: Dice, kind: Kind, average: number): Happening {
     case 'reorder':
       return { do: kind, after, who, skip: dice.roll(3), ms: dice.roll(LONGEST_DELAY) };
     case 'crash':
-      return { do: kind, after, who, points: dice.roll(200), down: dice.roll(20_000) };
+      return { do: kind, after, who, points: dice.roll(400), down: dice.roll(20_000) };
     case 'die-after-accepted':
       return { do: kind, after, who, what: dice.pick(LAST_WORDS) };
     case 'clock':

@@ -5,6 +5,8 @@ export interface Actor {
   readonly name: string;
   /** An event of an actor that is gone does not happen. */
   readonly alive: boolean;
+  /** Databases of the browser profile that it runs in. */
+  readonly indexedDB: IDBFactory | undefined;
   /** Randomness of this actor. */
   bytes(length: number): Uint8Array<ArrayBuffer>;
   /** Passed before every wait for something outside the program; never resolves for an actor that dies here. */
@@ -61,6 +63,11 @@ export class Scheduler {
     event.run = undefined;
     await new Promise((resolve) => turnOfTheLoop(resolve));
     this.actor = undefined;
+  }
+
+  /** Nothing happens any more. */
+  clear(): void {
+    this.#events.length = 0;
   }
 
   /** Time passes, and nothing happens meanwhile: what was due comes late. */

@@ -19,25 +19,36 @@ import type { Scheduler } from './scheduler.ts';
  */
 
 const TAG_LENGTH = 16;
-const SPKI = { Ed25519: '302a300506032b6570032100', X25519: '302a300506032b656e032100' } as const;
-
+/** AES-256 is the store's alone: the protocol's suite has AES-128. */
+const STORE_KEY = 32;
 /** What stands in for a CryptoKey. */
 interface Key {
   readonly bytes: Buffer;
   readonly object: KeyObject | undefined;
 }
 
-type Curve = keyof typeof SPKI;
+type Curve = 'Ed25519' | 'X25519';
 
-/** Node takes ten times as long for reading a key as for using it. */
+const CURVES: Readonly<Record<string, Curve>> = { '2b6570': 'Ed25519', '2b656e': 'X25519' };
+/** Of an RFC 8410 PrivateKeyInfo: where the curve's OID lies, and where the key. */
+const OID_AT = 9;
+const KEY_AT = 16;
+
+/** Node takes ten times as long for reading a key as for using it, and longer yet where it is DER. */
 const objects = new Map<string, KeyObject>();
 const MOST_OBJECTS = 5_000;
 
-function keyObject(name: string, make: () => KeyObject): KeyObject {
+function keyObject(curve: Curve, kind: 'public' | 'private', key: Buffer): KeyObject {
+  const text = key.toString('base64url');
+  const name = `${curve} ${kind} ${text}`;
   const known = objects.get(name);
   if (known !== undefined) return known;
   if (objects.size >= MOST_OBJECTS) objects.clear();
-  const made = make();
+  const form = { kty: 'OKP', crv: curve };
+  const made =
+    kind === 'public'
+      ? createPublicKey({ key: { ...form, x: text }, format: 'jwk' })
+      : createPrivateKey({ key: { ...form, x: text, d: text }, format: 'jwk' }); // Node computes x from d, but wants one
   objects.set(name, made);
   return made;
 }
@@ -45,12 +56,13 @@ function keyObject(name: string, make: () => KeyObject): KeyObject {
 function importKey(format: string, data: Uint8Array, algorithm: string | { readonly name: string }): Key {
   const name = typeof algorithm === 'string' ? algorithm : algorithm.name;
   const bytes = Buffer.from(data);
-  if (format === 'pkcs8')
-    return { bytes, object: keyObject(bytes.toString('latin1'), () => createPrivateKey({ key: bytes, format: 'der', type: 'pkcs8' })) };
+  if (format === 'pkcs8') {
+    const curve = CURVES[bytes.toString('hex', OID_AT, OID_AT + 3)]!;
+    return { bytes, object: keyObject(curve, 'private', bytes.subarray(KEY_AT)) };
+  }
   if (name !== 'Ed25519' && name !== 'X25519') return { bytes, object: undefined };
   if (bytes.length !== 32) throw new DOMException('no such point', 'DataError');
-  const der = Buffer.concat([Buffer.from(SPKI[name satisfies Curve], 'hex'), bytes]);
-  return { bytes, object: keyObject(der.toString('latin1'), () => createPublicKey({ key: der, format: 'der', type: 'spki' })) };
+  return { bytes, object: keyObject(name, 'public', bytes) };
 }
 
 interface AesParameters {
@@ -84,8 +96,10 @@ export function virtualCrypto(scheduler: Scheduler, ledger: Ledger, real: Crypto
   };
   const subtle = {
     digest: (_name: string, data: Uint8Array) => after(() => whole(createHash('sha256').update(data).digest())),
+    // No such moment: the product keeps imported keys (src/mls/web-crypto.ts), here for all workers together, so that who
+    // imports one depends on what else this process has played; and a key that somebody died over would be nobody's.
     importKey: (format: string, data: Uint8Array, algorithm: string | { readonly name: string }) =>
-      after(() => importKey(format, data, algorithm)),
+      Promise.resolve().then(() => importKey(format, data, algorithm)),
     sign: (_name: string, key: Key, data: Uint8Array) => after(() => whole(sign(null, data, key.object!))),
     verify: (_name: string, key: Key, signature: Uint8Array, data: Uint8Array) => after(() => verify(null, data, key.object!, signature)),
     deriveBits: (parameters: { readonly public: Key }, key: Key) =>
@@ -98,13 +112,14 @@ export function virtualCrypto(scheduler: Scheduler, ledger: Ledger, real: Crypto
     encrypt: (parameters: AesParameters, key: Key, plaintext: Uint8Array) =>
       after(() => {
         const ciphertext = encrypt(parameters, key, plaintext);
-        ledger.sealed(scheduler.actor, key.bytes, parameters.iv, plaintext, ciphertext);
+        if (key.bytes.length === STORE_KEY) ledger.storedUnder(key.bytes, parameters.iv);
+        else ledger.sealed(scheduler.actor, key.bytes, parameters.iv, plaintext, ciphertext);
         return whole(ciphertext);
       }),
     decrypt: (parameters: AesParameters, key: Key, ciphertext: Uint8Array) =>
       after(() => {
         const plaintext = decrypt(parameters, key, ciphertext);
-        ledger.opened(scheduler.actor, key.bytes);
+        if (key.bytes.length !== STORE_KEY) ledger.opened(scheduler.actor, key.bytes);
         return whole(plaintext);
       }),
   };

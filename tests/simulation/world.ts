@@ -1,7 +1,7 @@
 import type { StateView } from '../../src/engine/view.ts';
 import { Device, Died, type Process } from './device.ts';
 import { Dice } from './dice.ts';
-import type { Stored } from './disk.ts';
+import type { Disk, Stored } from './disk.ts';
 import { installGlobals } from './globals.ts';
 import { Judge } from './judge.ts';
 import { Mortal } from './mortal.ts';
@@ -65,6 +65,8 @@ export class World {
 
   async close(): Promise<void> {
     for (const device of this.devices) device.stop();
+    this.network.close();
+    this.scheduler.clear();
     this.#restore();
     for (const server of this.servers) await server.close();
   }
@@ -74,7 +76,7 @@ export class World {
   }
 
   /** A new browser, empty or with a copy of another's profile. */
-  device(name: string, copied?: { readonly knownAs: string; readonly records: ReadonlyMap<string, Uint8Array> }): Device {
+  device(name: string, copied?: { readonly knownAs: string; readonly disk: Disk }): Device {
     return new Device(
       name,
       this.#seed,
@@ -83,6 +85,7 @@ export class World {
         network: this.network,
         server: this.server,
         stored: (device, what) => this.#stored(device, what),
+        misread: (device, path) => this.judge.violate('what is read is what was written', `${device.name}: ${path}`),
         started: (device) => this.judge.secrets.checkPunctures(device),
         stepBegins: (device, process) => this.judge.ledger.stepBegins(process, device.name),
         sent: (device, path, body) => {
