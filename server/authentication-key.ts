@@ -5,6 +5,7 @@ import type { AccountId } from '../src/engine/ports.ts';
 import { encodeAccountBinding, type LabelSigner, signAccountBinding } from '../src/virtual-client/account-binding.ts';
 import { draft00 } from '../src/virtual-client/revisions/draft-00.ts';
 import { encode } from '../src/wire/index.ts';
+import { syncFolder } from './data-folder.ts';
 import { DataProblem, RESTORE_HINT } from './data-problem.ts';
 import { ed25519PublicKey, signEd25519 } from './ed25519.ts';
 
@@ -53,7 +54,7 @@ export function loadAuthenticationKey(path: string, random: (length: number) => 
   } catch (error) {
     if (!isMissing(error)) throw error;
     seed = random(SEED_LENGTH);
-    writeDurably(path, seed);
+    writeKey(path, seed);
   }
   if (seed.length !== SEED_LENGTH) throw new DataProblem('damaged', `${path} holds no authentication key. ${RESTORE_HINT}`);
   return authenticationKeyOf(seed);
@@ -63,15 +64,13 @@ function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }
 
-/** A crash leaves the whole file or none. */
-function writeDurably(path: string, bytes: Uint8Array): void {
+/** Stores the seed as `path`, mode 0600. A crash leaves the whole file or none. */
+export function writeKey(path: string, seed: Uint8Array): void {
   const draft = `${path}.new`;
   const file = openSync(draft, 'w', 0o600);
-  writeSync(file, bytes);
+  writeSync(file, seed);
   fsyncSync(file);
   closeSync(file);
   renameSync(draft, path);
-  const folder = openSync(dirname(path), 'r');
-  fsyncSync(folder);
-  closeSync(folder);
+  syncFolder(dirname(path));
 }
