@@ -1,5 +1,8 @@
+import { pbkdf2Sync } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { expect, test, type Device } from './support/fixtures.ts';
 import { createAccount, line, linkDevice, openConversation, sees, send, startConversation } from './support/person.ts';
+import { copyOf, openWith, sealedIn, searchProfile, wrappingKeyOf } from './support/profile-search.ts';
 
 const PASSPHRASE = 'correct horse battery';
 
@@ -70,3 +73,47 @@ test('who has forgotten the passphrase deletes what is there, and links the devi
   await phone.page.getByRole('button', { name: 'Yes, delete everything here' }).click();
   await expect(phone.page.getByRole('button', { name: 'Link to an existing account' })).toBeVisible();
 });
+
+test('a copy of the profile of a device with an app lock opens with the passphrase alone, also what was sealed before', async ({
+  device,
+}) => {
+  test.setTimeout(180_000);
+  const laptop = await device('laptop');
+  await createAccount(laptop.page, 'anna', 'Laptop');
+  const before = await sealedIn(laptop.page);
+  await setPassphrase(laptop, 'Turn on the app lock');
+  const now = await sealedIn(laptop.page);
+  const { salt, iterations } = await lockOf(laptop);
+  const copy = await copyOf(laptop);
+
+  const [oldKey, key, record] = [before.find(({ store }) => store === 'keys')!, now.find(({ store }) => store === 'keys')!, now[0]!];
+  const factor = pbkdf2Sync(PASSPHRASE, salt, iterations, 32, 'sha256');
+  const found = { opens: 0, opensWithPassphrase: 0 };
+  // The app's own files, which the browser keeps of the network, hold nothing of a device.
+  searchProfile(copy, /ScriptCache|CacheStorage|Cache_Data/, (window) => {
+    const wrapping = wrappingKeyOf(window);
+    if (openWith(wrapping, oldKey) ?? openWith(wrapping, key) ?? openWith(window, key) ?? openWith(window, record)) found.opens += 1;
+    if (openWith(wrappingKeyOf(window, factor), key)) found.opensWithPassphrase += 1;
+    return false;
+  });
+  await rm(copy, { recursive: true, force: true });
+  expect(record.store).toBe('records');
+  expect(found).toEqual({ opens: 0, opensWithPassphrase: 1 });
+});
+
+/** What is stored of the lock: nothing of it is secret. */
+async function lockOf({ page }: Device): Promise<{ salt: Buffer; iterations: number }> {
+  const lock = await page.evaluate(async () => {
+    const done = <Value>(request: IDBRequest<Value>): Promise<Value> =>
+      new Promise((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(new Error(String(request.error)));
+      });
+    const database = await done(indexedDB.open('chorus'));
+    const root: unknown = await done(database.transaction('meta').objectStore('meta').get('root'));
+    database.close();
+    const { salt, iterations } = (root as { lock: { salt: Uint8Array; iterations: number } }).lock;
+    return { salt: [...salt], iterations };
+  });
+  return { ...lock, salt: Buffer.from(lock.salt) };
+}
