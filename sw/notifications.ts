@@ -31,6 +31,11 @@ export async function withdrawMessages({ registration }: NotificationScope, tag?
   for (const notification of await registration.getNotifications(tag === undefined ? {} : { tag })) notification.close();
 }
 
+/** The same without who said what. */
+export function withoutWords(notification: MessageNotification): MessageNotification {
+  return { ...notification, title: 'Chorus', body: 'A new message' };
+}
+
 /** After a click: brings a tab of the app to the front and has it show the conversation, or opens one there. */
 export async function openFromNotification(scope: NotificationScope, notification: Pick<Notification, 'data' | 'close'>): Promise<void> {
   notification.close();

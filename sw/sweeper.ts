@@ -6,7 +6,7 @@ const SWEEP_EVERY = 5 * 60_000;
 const LOOK_EVERY = 30_000;
 
 export interface SweeperParts {
-  readonly store: Pick<RecordStore, 'sweep' | 'sweepStatus' | 'tidy'>;
+  readonly store: Pick<RecordStore, 'sweep' | 'sweepStatus' | 'tidy' | 'setLock'>;
   /** Held by whichever context of this origin runs the engine. */
   readonly exclusive: Exclusive;
   /** ms since 1970. */
@@ -31,7 +31,18 @@ export class Sweeper {
   /** At once; a second caller waits for the one that is under way. @throws StoreError */
   sweep(): Promise<void> {
     const { store, exclusive } = this.#parts;
-    this.#running ??= store.sweep(exclusive).finally(() => (this.#running = undefined));
+    return this.#running ?? this.#run(() => store.sweep(exclusive));
+  }
+
+  /** Turns the app lock on or off, after the sweep that is under way. @throws StoreError */
+  async setLock(passphrase: string | undefined): Promise<void> {
+    const { store, exclusive } = this.#parts;
+    while (this.#running !== undefined) await this.#running.catch(() => undefined);
+    await this.#run(() => store.setLock(exclusive, passphrase));
+  }
+
+  #run(work: () => Promise<void>): Promise<void> {
+    this.#running = work().finally(() => (this.#running = undefined));
     return this.#running;
   }
 

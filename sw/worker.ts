@@ -1,4 +1,4 @@
-import { createBridgeRuntime } from '../src/bridge/dispatch.ts';
+import { createBridgeRuntime, type BridgeLock } from '../src/bridge/dispatch.ts';
 import { createBridgeServer } from '../src/bridge/server.ts';
 import { VIEW_CHANNEL, type ViewChanged } from '../src/bridge/protocol.ts';
 import { createDeliveryClient, fromJson, sequenceEntryFrame, stockFrame } from '../src/delivery/index.ts';
@@ -6,7 +6,14 @@ import { createRuntime } from '../src/engine/runtime.ts';
 import { createRecordStore } from '../src/store/index.ts';
 import { serveAppShell, type PrecacheEntry } from './app-shell.ts';
 import { Background, type Extendable } from './background.ts';
-import { openFromNotification, showMessage, withdrawMessages, type NotificationScope } from './notifications.ts';
+import {
+  openFromNotification,
+  showMessage,
+  withdrawMessages,
+  withoutWords,
+  type MessageNotification,
+  type NotificationScope,
+} from './notifications.ts';
 import { sleep } from './sleep.ts';
 import { Sweeper } from './sweeper.ts';
 
@@ -61,7 +68,7 @@ const runtime = createRuntime({
     const message: ViewChanged = { type: 'view-changed', ...change };
     view.postMessage(message);
   },
-  notify: (notification) => background.start(showMessage(notifications, notification)),
+  notify: (notification) => background.start(notify(notification)),
   withdraw: (tag) => background.start(withdrawMessages(notifications, tag)),
   cleared: () => background.start(clearBrowser()),
   requestSync,
@@ -70,6 +77,11 @@ const runtime = createRuntime({
   readEntry: (data) => fromJson(sequenceEntryFrame, data),
   readStock: (data) => fromJson(stockFrame, data)?.stock,
 });
+
+/** The browser keeps what a notification says in its files, where the app lock does not reach. */
+async function notify(notification: MessageNotification): Promise<void> {
+  await showMessage(notifications, (await store.hasLock()) ? withoutWords(notification) : notification);
+}
 
 /** @param lastChance The browser does not repeat this sync if it fails: ask for a new one, which it repeats after pauses of minutes again. */
 async function synchronise(lastChance: boolean): Promise<void> {
@@ -100,7 +112,20 @@ function keepAlive(event: Extendable, work: Promise<unknown>): void {
   background.keepAlive(event, work);
 }
 
-const bridge = createBridgeServer(createBridgeRuntime(runtime, sweeper));
+const appLock: BridgeLock = {
+  isOn: () => store.hasLock(),
+  set: async (passphrase) => {
+    await sweeper.setLock(passphrase);
+    if (passphrase !== undefined) await withdrawMessages(notifications);
+  },
+  unlock: (passphrase) => store.unlock(passphrase),
+  lock: async () => {
+    await store.lock();
+    await runtime.wake().catch(() => undefined); // it finds out, drops what it has in memory and tells the tabs
+  },
+};
+
+const bridge = createBridgeServer(createBridgeRuntime(runtime, sweeper, appLock));
 
 serveAppShell(self.__PRECACHE__);
 

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import type { CallMessage } from './envelope.ts';
-import type { BridgeCall } from './protocol.ts';
+import { MIN_PASSPHRASE, type BridgeCall } from './protocol.ts';
 
 /**
  * What the worker accepts from a tab. Bridge messages are outside bytes: any script of this origin
@@ -75,6 +75,10 @@ const REQUESTS = {
   startAnew: nothing,
   sweepStatus: nothing,
   sweep: nothing,
+  lockStatus: nothing,
+  setLock: v.strictObject({ passphrase: v.union([v.pipe(line, v.minLength(MIN_PASSPHRASE)), v.undefined()]) }),
+  unlock: v.strictObject({ passphrase: line }),
+  lock: nothing,
   streamRequest: nothing,
   streamEvent: v.variant('event', [
     v.strictObject({ event: v.picklist(['entry', 'stock', 'gone']), data: v.pipe(v.string(), v.maxLength(MAX_EVENT)) }),

@@ -38,14 +38,23 @@ type Handlers = {
   readonly [Call in keyof BridgeCalls]: (request: BridgeCalls[Call]['request'], callId: string) => Promise<BridgeCalls[Call]['answer']>;
 };
 
-/** Each call of the bridge as what the engine offers: usernames are looked up first, commands' answers named for the tab. */
 /** What of the store a tab may ask for. @throws StoreError */
 export interface BridgeSweeper {
   status(): Promise<{ readonly at: number; readonly due: boolean }>;
   sweep(): Promise<void>;
 }
 
-export function createBridgeRuntime(engine: BridgeEngine, sweeper: BridgeSweeper): BridgeRuntime {
+/** The app lock. @throws StoreError */
+export interface BridgeLock {
+  isOn(): Promise<boolean>;
+  set(passphrase: string | undefined): Promise<void>;
+  /** @returns whether the passphrase is the right one */
+  unlock(passphrase: string): Promise<boolean>;
+  lock(): Promise<void>;
+}
+
+/** Each call of the bridge as what the engine offers: usernames are looked up first, commands' answers named for the tab. */
+export function createBridgeRuntime(engine: BridgeEngine, sweeper: BridgeSweeper, appLock: BridgeLock): BridgeRuntime {
   const command = (asked: Command): Promise<CommandResult & { readonly made?: string }> => orProblem(() => engine.command(asked));
 
   /** Of a command that makes nothing, or nothing that a tab must know of. */
@@ -124,6 +133,11 @@ export function createBridgeRuntime(engine: BridgeEngine, sweeper: BridgeSweeper
         await sweeper.sweep();
         return swept();
       }),
+    lockStatus: () => orProblem(async () => ({ ok: true, on: await appLock.isOn() })),
+    setLock: ({ passphrase }) => orProblem(() => appLock.set(passphrase).then(() => ({ ok: true }))),
+    unlock: ({ passphrase }) =>
+      orProblem(async () => ((await appLock.unlock(passphrase)) ? { ok: true } : { ok: false, problem: 'wrong-passphrase' })),
+    lock: () => orProblem(() => appLock.lock().then(() => ({ ok: true }))),
     streamRequest: () => engine.streamRequest(),
     streamEvent: async (event) => {
       await engine.streamEvent(event);

@@ -3,7 +3,7 @@ import type { InvitationView, MessageView, StateView } from '../engine/view.ts';
 
 /**
  * Typed messages between tabs and the worker. A call is one MessageChannel: the tab posts
- * `{ call, port }`, the worker answers once on the port. Nothing here is ever a secret, but for the recovery phrase.
+ * `{ call, port }`, the worker answers once on the port. Nothing here is ever a secret, but for what a person reads or types: the recovery phrase, the app lock's passphrase.
  */
 export interface BridgeCalls {
   state: { request: object; answer: StateView };
@@ -72,6 +72,13 @@ export interface BridgeCalls {
   sweepStatus: { request: object; answer: SweepAnswer };
   /** Does it now; the answer comes when it is done. */
   sweep: { request: object; answer: SweepAnswer };
+  /** Whether this device has an app lock. */
+  lockStatus: { request: object; answer: { ok: true; on: boolean } | { ok: false; problem: CommandProblem } };
+  /** Turns the app lock on, or off without a passphrase; the answer comes when everything is sealed anew. */
+  setLock: { request: { passphrase: string | undefined }; answer: CommandResult };
+  /** Until the browser stops the worker, some time after the last tab is closed, or `lock`. */
+  unlock: { request: { passphrase: string }; answer: CommandResult };
+  lock: { request: object; answer: CommandResult };
   /** Leader tab: where to open the event stream and the proof for it (valid once). Undefined while there is no account. */
   streamRequest: { request: object; answer: { url: string; headers: Record<string, string> } | undefined };
   /** Leader tab: one event of the stream, or a change of the stream's state. */
@@ -79,6 +86,9 @@ export interface BridgeCalls {
   /** Keeps the worker alive while a tab is open (every 20 s), and makes it try the outbox again. */
   ping: { request: object; answer: object };
 }
+
+/** Characters of a new passphrase: whoever copies the files can try as many as they like. */
+export const MIN_PASSPHRASE = 10;
 
 export type SweepAnswer =
   | { readonly ok: true; /** ms since 1970 */ readonly at: number; readonly due: boolean }

@@ -25,7 +25,15 @@ export interface BridgeServer {
  * Calls that only look, or whose answer is good for one use: a repeated one is carried out again.
  * A recovery phrase is among them, so that no answer with one is remembered. Everything else has an effect and is carried out once per `callId`.
  */
-const REPEATABLE: ReadonlySet<BridgeCall> = new Set(['state', 'messages', 'makePhrase', 'sweepStatus', 'streamRequest', 'ping']);
+const REPEATABLE: ReadonlySet<BridgeCall> = new Set([
+  'state',
+  'messages',
+  'makePhrase',
+  'sweepStatus',
+  'lockStatus',
+  'streamRequest',
+  'ping',
+]);
 
 /**
  * Remembered calls. A tab repeats a call within seconds, so that it must not be forgotten is only as

@@ -78,6 +78,7 @@ export type CommandProblem =
   | 'invitation-malformed'
   | 'invitation-over' // withdrawn, replaced, or never there
   | 'no-link'
+  | 'wrong-passphrase'
   | StorageProblem
   | 'internal';
 

@@ -1,5 +1,6 @@
 import { deleteDB, openDB, type DBSchema, type IDBPDatabase } from 'idb';
 import { asStoreError, StoreError } from './errors.ts';
+import type { AppLock } from './app-lock.ts';
 import type { RootHome } from './root-key-store.ts';
 import type { SealedValue } from './sealing.ts';
 
@@ -10,6 +11,8 @@ export interface NamedRoot {
   readonly name: string;
   /** When it took the place of the one before it: at the last sweep, or at the first start, ms. */
   readonly at: number;
+  /** There when the app lock is on: keys below this root open with the passphrase alone. */
+  readonly lock?: AppLock;
 }
 
 export interface StoreSchema extends DBSchema {

@@ -1,5 +1,5 @@
 import { StoreError } from './errors.ts';
-import { makeSealedKey, openSealedKey, resealKey, type SealedPlace, type SealedValue } from './sealing.ts';
+import { makeSealedKey, open, openSealedKey, resealKey, seal, type SealedPlace, type SealedValue } from './sealing.ts';
 
 /** A scope's key. Numbers rise: what is written is sealed under the newest. */
 export interface KeyName {
@@ -70,12 +70,30 @@ export class KeyRing {
     return resealKey(from, { wrapping: next.#wrapping, place: next.#place(name) }, sealed);
   }
 
+  /** Something that opens with this ring's root and factor alone, and says nothing. */
+  makeCheck(): Promise<SealedValue> {
+    return seal(this.#wrapping, this.#checkPlace(), new Uint8Array());
+  }
+
+  /** Whether this ring's root and factor are those of the check. */
+  async passes(check: SealedValue): Promise<boolean> {
+    return open(this.#wrapping, this.#checkPlace(), check).then(
+      () => true,
+      () => false,
+    );
+  }
+
   isMarked(name: KeyName): boolean {
     return this.#outdated.has(keyId(name));
   }
 
   mark(name: KeyName): void {
     this.#outdated.add(keyId(name));
+  }
+
+  /** No key has an empty name. */
+  #checkPlace(): SealedPlace {
+    return { database: this.#database, store: 'keys', path: '', rootGeneration: this.#generation };
   }
 
   #place(name: KeyName): SealedPlace {

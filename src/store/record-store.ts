@@ -1,10 +1,11 @@
 import type { StoreChanges, StorePort } from '../engine/ports.ts';
-import { deleteDatabase } from './database.ts';
+import { factorKey, factorOf, newFactor, type LockFactor } from './app-lock.ts';
+import { deleteDatabase, openDatabase, type StoreDatabase } from './database.ts';
 import { asStoreError, StoreError } from './errors.ts';
 import { readRange } from './read.ts';
 import { checkPath, withPrefix, type PathRange } from './record-path.ts';
 import { availableRootKeyStores, type RootKeyStore } from './root-key-store.ts';
-import { clearRoots, openSession, STALE, type Session } from './session.ts';
+import { clearRoots, openSession, ringOf, STALE, type Session } from './session.ts';
 import { advanceRoot, clearUnnamed, moveSlice, planMoves } from './sweep.ts';
 import { commit, sealChanges } from './write.ts';
 
@@ -34,13 +35,24 @@ export interface RecordStore extends StorePort {
   sweepStatus(): Promise<SweepStatus>;
   /** Deletes roots that a sweep or a first start has left when it was cut off. For the start, under `exclusive`. */
   tidy(exclusive: Exclusive): Promise<void>;
+  /** Whether the app lock is on. @throws StoreError 'locked' when it is, and closed */
+  hasLock(): Promise<boolean>;
+  /**
+   * Turns the app lock on, or off without a passphrase, by a sweep. Cut off anywhere, the lock is as it was or as it
+   * is to be. @throws StoreError
+   */
+  setLock(exclusive: Exclusive, passphrase: string | undefined): Promise<void>;
+  /** Opens the lock for as long as this store lives or until `lock`. @returns whether the passphrase is the right one @throws StoreError */
+  unlock(passphrase: string): Promise<boolean>;
+  /** Forgets the passphrase: nothing can be read or written until `unlock`. Without a lock it does nothing that lasts. */
+  lock(): Promise<void>;
 }
 
 /**
  * StorePort over IndexedDB, every record sealed.
  *
  *     root (32 random bytes, in a place of its own)
- *      └ wrapping key = HKDF(root)
+ *      └ wrapping key = HKDF(root and, with the app lock, what comes of the passphrase)
  *         └ key of a scope: random, numbered, sealed in the object store `keys`
  *            └ record: {rootGeneration, nonce, ciphertext} in the object store `records`
  *
@@ -59,10 +71,12 @@ export function createRecordStore(
 ): RecordStore {
   let opening: Promise<Session> | undefined;
   let lastWrite: Promise<unknown> = Promise.resolve();
+  /** By `factorKey`. */
+  const factors = new Map<string, LockFactor>();
 
   function session(): Promise<Session> {
     if (opening === undefined) {
-      const mine = openSession(parts.name, parts.roots, parts.now, () => {
+      const mine = openSession(parts.name, parts.roots, factors, parts.now, () => {
         if (opening === mine) opening = undefined;
       });
       mine.catch(() => {
@@ -126,14 +140,18 @@ export function createRecordStore(
         await close(current);
       });
     } catch (error) {
-      // Without the root nothing can be read any more: all the more reason to go on.
-      if (!(error instanceof StoreError && error.code === 'root-missing')) throw asStoreError(error, 'write-failed');
+      // Without the root or the passphrase nothing can be read: all the more reason to go on.
+      if (!(error instanceof StoreError && (error.code === 'root-missing' || error.code === 'locked')))
+        throw asStoreError(error, 'write-failed');
     }
     await clearRoots(parts.roots, undefined);
     await deleteDatabase(parts.name);
   }
 
-  async function sweep(exclusive: Exclusive): Promise<void> {
+  const sweep = (exclusive: Exclusive): Promise<void> => sweepTo(exclusive, ({ factor }) => factor);
+
+  /** @param factorFor the app lock's of the new root */
+  async function sweepTo(exclusive: Exclusive, factorFor: (current: Session) => LockFactor | undefined): Promise<void> {
     const step = <Value>(task: (session: Session) => Promise<Value | typeof STALE>): Promise<Value> =>
       exclusive(() => inTurn(() => using(task)));
     try {
@@ -144,7 +162,7 @@ export function createRecordStore(
         while (after !== undefined);
       }
       await step(async (current) => {
-        const result = await advanceRoot(parts.name, current, parts.roots, moves, parts.now());
+        const result = await advanceRoot(parts.name, current, parts.roots, moves, parts.now(), factorFor(current));
         await close(current);
         return result;
       });
@@ -167,7 +185,60 @@ export function createRecordStore(
   }
 
   async function tidy(exclusive: Exclusive): Promise<void> {
-    await exclusive(() => inTurn(() => using((current) => clearUnnamed(current, parts.roots))));
+    await exclusive(() => inTurn(() => withDatabase((database) => clearUnnamed({ database }, parts.roots))));
+  }
+
+  /** The database without the root, so behind the lock too. */
+  async function withDatabase<Value>(task: (database: StoreDatabase) => Promise<Value>): Promise<Value> {
+    const database = await openDatabase(parts.name, () => undefined);
+    try {
+      return await task(database);
+    } finally {
+      database.close();
+    }
+  }
+
+  async function setLock(exclusive: Exclusive, passphrase: string | undefined): Promise<void> {
+    const factor = passphrase === undefined ? undefined : await newFactor(passphrase);
+    // Before the new root counts: if this is cut off behind that, the person need not type it again.
+    if (factor !== undefined) factors.set(factorKey(factor), factor);
+    await sweepTo(exclusive, () => factor);
+  }
+
+  async function hasLock(): Promise<boolean> {
+    try {
+      return await using(async ({ database, root }) => {
+        const named = await database.get('meta', 'root');
+        return named?.name === root.name ? root.lock !== undefined : STALE;
+      });
+    } catch (error) {
+      throw asStoreError(error, 'unavailable');
+    }
+  }
+
+  async function unlock(passphrase: string): Promise<boolean> {
+    try {
+      return await withDatabase(async (database) => {
+        const root = await database.get('meta', 'root');
+        if (root?.lock === undefined) return true;
+        const factor = await factorOf(passphrase, root.lock);
+        const ring = await ringOf(parts.name, parts.roots, root, factor);
+        if (ring === undefined) throw new StoreError('root-missing');
+        const right = await ring.passes(root.lock.check);
+        if (right) factors.set(factorKey(factor), factor);
+        else factor.secret.wipe();
+        return right;
+      });
+    } catch (error) {
+      throw asStoreError(error, 'unavailable');
+    }
+  }
+
+  async function lock(): Promise<void> {
+    const current = await session().catch(() => undefined);
+    for (const { secret } of factors.values()) secret.wipe();
+    factors.clear();
+    if (current !== undefined) await close(current);
   }
 
   /** One after the other, a failed one included. */
@@ -189,6 +260,10 @@ export function createRecordStore(
     sweep,
     sweepStatus,
     tidy,
+    hasLock,
+    setLock,
+    unlock,
+    lock: () => inTurn(lock),
   };
 }
 

@@ -26,14 +26,21 @@ const KEY_LENGTH = 32; // AES-256, bytes
 const NONCE_LENGTH = 12;
 
 /**
- * wrapping_key = HKDF-SHA256(salt = "", IKM = root, info = "Chorus store wrapping key 1", 32)
+ * wrapping_key = HKDF-SHA256(salt = factor, IKM = root, info = "Chorus store wrapping key 1", 32)
+ *
+ * `factor` is what comes of the app lock's passphrase, "" without a lock.
  *
  * The caller wipes the root; the key lives in memory only (a CryptoKey put into IndexedDB would lie
  * readable on the disk).
  */
-export async function wrappingKey(root: Secret<'store-root'>): Promise<CryptoKey> {
+export async function wrappingKey(root: Secret<'store-root'>, factor?: Secret<'lock-factor'>): Promise<CryptoKey> {
   const material = await crypto.subtle.importKey('raw', unshared(root.reveal()), 'HKDF', false, ['deriveKey']);
-  const parameters = { name: 'HKDF', hash: 'SHA-256', salt: new Uint8Array(), info: unshared(utf8(WRAPPING_INFO)) };
+  const parameters = {
+    name: 'HKDF',
+    hash: 'SHA-256',
+    salt: unshared(factor?.reveal() ?? new Uint8Array()),
+    info: unshared(utf8(WRAPPING_INFO)),
+  };
   return crypto.subtle.deriveKey(parameters, material, { name: 'AES-GCM', length: 8 * KEY_LENGTH }, false, ['encrypt', 'decrypt']);
 }
 

@@ -1,3 +1,4 @@
+import { factorKey, type LockFactor } from './app-lock.ts';
 import { openDatabase, type NamedRoot, type StoreDatabase } from './database.ts';
 import { StoreError } from './errors.ts';
 import { KeyRing } from './key-ring.ts';
@@ -9,39 +10,60 @@ export interface Session {
   readonly database: StoreDatabase;
   readonly root: NamedRoot;
   readonly ring: KeyRing;
+  /** The app lock's, while it is on; the next root has the same. */
+  readonly factor: LockFactor | undefined;
 }
 
 /**
  * Opens the database and the root that it names; at the very first start makes the root, names it in
- * one strict transaction, and clears away what an earlier start may have left. @throws StoreError
+ * one strict transaction, and clears away what an earlier start may have left.
+ * @throws StoreError 'locked' when the root's lock has none of `factors`
  */
 export async function openSession(
   name: string,
   stores: readonly RootKeyStore[],
+  factors: ReadonlyMap<string, LockFactor>,
   now: () => number,
   onClosed: () => void,
 ): Promise<Session> {
   const database = await openDatabase(name, onClosed);
   try {
     let root = (await database.get('meta', 'root')) ?? (await nameFirstRoot(database, stores, now));
-    let ring = await ringOf(name, stores, root);
+    let factor = factorOf(root, factors);
+    let ring = await ringOf(name, stores, root, factor);
     // A sweep elsewhere may have replaced it between the two.
     const named = ring === undefined ? await database.get('meta', 'root') : undefined;
-    if (named !== undefined && named.name !== root.name) ring = await ringOf(name, stores, (root = named));
+    if (named !== undefined && named.name !== root.name) {
+      root = named;
+      factor = factorOf(root, factors);
+      ring = await ringOf(name, stores, root, factor);
+    }
     if (ring === undefined) throw new StoreError('root-missing');
-    return { database, root, ring };
+    return { database, root, ring, factor };
   } catch (error) {
     database.close();
     throw error;
   }
 }
 
+function factorOf({ lock }: NamedRoot, factors: ReadonlyMap<string, LockFactor>): LockFactor | undefined {
+  if (lock === undefined) return undefined;
+  const factor = factors.get(factorKey(lock));
+  if (factor === undefined) throw new StoreError('locked');
+  return factor;
+}
+
 /** The ring of keys below a root; undefined when the root is not there. @throws StoreError */
-export async function ringOf(name: string, stores: readonly RootKeyStore[], root: NamedRoot): Promise<KeyRing | undefined> {
+export async function ringOf(
+  name: string,
+  stores: readonly RootKeyStore[],
+  root: NamedRoot,
+  factor: LockFactor | undefined,
+): Promise<KeyRing | undefined> {
   const secret = await stores.find(({ home }) => home === root.home)?.load(root.name);
   if (secret === undefined) return undefined;
   try {
-    return new KeyRing(name, root.generation, await wrappingKey(secret));
+    return new KeyRing(name, root.generation, await wrappingKey(secret, factor?.secret));
   } finally {
     secret.wipe();
   }

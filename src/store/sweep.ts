@@ -1,4 +1,5 @@
 import { equal } from '../bytes/index.ts';
+import { appLock, type LockFactor } from './app-lock.ts';
 import type { NamedRoot } from './database.ts';
 import { StoreError } from './errors.ts';
 import { keyId, type KeyName, type KeyRing } from './key-ring.ts';
@@ -165,7 +166,7 @@ async function openedOrNew(
 }
 
 /**
- * Steps 2 and 3, once every move is done. The session is of no use any more afterwards. Resolves with STALE, and the
+ * Steps 2 and 3, once every move is done; `factor` is the app lock's of the new root, undefined for none. The session is of no use any more afterwards. Resolves with STALE, and the
  * old root still counting, when another context got in between. @throws StoreError
  */
 export async function advanceRoot(
@@ -174,6 +175,7 @@ export async function advanceRoot(
   stores: readonly RootKeyStore[],
   moves: readonly Move[],
   at: number,
+  factor: LockFactor | undefined,
 ): Promise<NamedRoot | typeof STALE> {
   const { database, root, ring } = session;
   const transaction = database.transaction(['keys', 'meta'], 'readonly');
@@ -193,9 +195,10 @@ export async function advanceRoot(
     newest.set(scope, { number, sealed: values[index]! });
   }
   for (const [scope, to] of targets) if (newest.get(scope)?.number !== to) return STALE;
-  const next = await createRoot(stores, root.generation + 1, at);
-  const nextRing = await ringOf(databaseName, stores, next);
+  const created = await createRoot(stores, root.generation + 1, at);
+  const nextRing = await ringOf(databaseName, stores, created, factor);
   if (nextRing === undefined) throw new StoreError('unavailable');
+  const next = factor === undefined ? created : { ...created, lock: await appLock(factor, nextRing) };
   const resealed = await resealAll(ring, nextRing, newest);
   const result = await strictly(session, async (writing) => {
     const keys = writing.objectStore('keys');
@@ -217,8 +220,8 @@ export async function advanceRoot(
   return result;
 }
 
-/** Deletes every root but the one that the database names now, whatever this session was opened with. */
-export async function clearUnnamed({ database }: Session, stores: readonly RootKeyStore[]): Promise<void> {
+/** Deletes every root but the one that the database names now, whatever a session was opened with. */
+export async function clearUnnamed({ database }: Pick<Session, 'database'>, stores: readonly RootKeyStore[]): Promise<void> {
   const named = await database.get('meta', 'root');
   if (named !== undefined) await clearRoots(stores, named);
 }

@@ -77,6 +77,7 @@ export class Chorus {
         },
         (error: unknown) => {
           this.trouble = troubleOf(error);
+          if (this.trouble === 'storage-locked') this.view = undefined; // nor does this tab remember it
           setTimeout(() => this.look(), RETRY);
         },
       )

@@ -41,12 +41,14 @@ const TROUBLES: Readonly<Record<Trouble, string>> = {
     'A newer version of Chorus has been used in this browser, and this page is an older one. Close all tabs of Chorus, then open it again.',
   'storage-unavailable':
     'This browser does not let Chorus store anything. Open Chorus outside of a private window and allow it to keep site data; if that is so already, restart the browser.',
+  'storage-locked': 'What Chorus keeps on this device is behind your passphrase. Reload the page and type it in.',
   'storage-root-missing':
     'The browser has deleted the key to what Chorus kept on this device, so nothing of it can be read any more. Link this device again.',
   'storage-sealed-record-unreadable':
     'Something that Chorus kept on this device is damaged and cannot be read. Reload the page; if this stays, link this device again.',
   'storage-invalid-path': 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
   'storage-write-failed': 'The browser could not store this, and nothing was changed. Try again; if it happens again, reload the page.',
+  'wrong-passphrase': 'This is not the passphrase. Check upper and lower case, then try again.',
   internal: 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
   'bridge-internal': 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
   'bridge-malformed': 'This page is of an older version of Chorus. Reload it.',

@@ -1,23 +1,14 @@
-import { cp, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import type { Page } from '@playwright/test';
 import { rounds } from '../support/rounds.ts';
 import { callWorker } from './support/bridge.ts';
-import { expect, test, type Device } from './support/fixtures.ts';
+import { expect, test } from './support/fixtures.ts';
 import { createAccount, openConversation, sees, send, startConversation } from './support/person.ts';
-import { openWith, rootsIn, sealedIn, searchProfile, wrappingKeyOf, type Sealed, type Search } from './support/profile-search.ts';
+import { copyOf, openWith, rootsIn, sealedIn, searchProfile, wrappingKeyOf, type Sealed, type Search } from './support/profile-search.ts';
 
 /** Long rounds look at every file; the test leaves out what the browser keeps of the network: the app's own files. */
 const THOROUGH = rounds({ test: 0, soak: 1 }) === 1;
 const LEFT_OUT = THOROUGH ? undefined : /ScriptCache|CacheStorage|Cache_Data/;
-
-/** A copy of the profile folder as it lies on the disk while the browser runs. */
-async function copyOf({ profile }: Device): Promise<string> {
-  const copy = await mkdtemp(join(tmpdir(), 'chorus-copy-'));
-  await cp(profile, copy, { recursive: true, filter: (path) => !path.includes('Singleton') });
-  return copy;
-}
 
 /** What lies in `now` under the same name as it did in `before`, byte for byte. */
 function unchanged(before: readonly Sealed[], now: readonly Sealed[]): Set<Sealed> {

@@ -1,9 +1,12 @@
 import { createDecipheriv, hkdfSync } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import { cp, mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import type { Page } from '@playwright/test';
 import { utf8 } from '../../../src/bytes/index.ts';
 import { encode } from '../../../src/wire/index.ts';
+import type { Device } from './device.ts';
 
 /** What somebody finds who has a copy of a browser's profile folder, and knows all that the store's database ever held. */
 
@@ -64,9 +67,16 @@ export function openWith(key: Uint8Array, { store, path, rootGeneration, nonce, 
   }
 }
 
-/** The key that a root seals scopes' keys under. */
-export function wrappingKeyOf(root: Uint8Array): Buffer {
-  return Buffer.from(hkdfSync('sha256', root, new Uint8Array(), 'Chorus store wrapping key 1', 32));
+/** The key that a root, with the app lock's factor if it is on, seals scopes' keys under. */
+export function wrappingKeyOf(root: Uint8Array, factor: Uint8Array = new Uint8Array()): Buffer {
+  return Buffer.from(hkdfSync('sha256', root, factor, 'Chorus store wrapping key 1', 32));
+}
+
+/** A copy of a profile folder as it lies on the disk while the browser runs. */
+export async function copyOf({ profile }: Pick<Device, 'profile'>): Promise<string> {
+  const copy = await mkdtemp(join(tmpdir(), 'chorus-copy-'));
+  await cp(profile, copy, { recursive: true, filter: (path) => !path.includes('Singleton') });
+  return copy;
 }
 
 export interface Search {

@@ -70,7 +70,15 @@ function engine({ made, found = [ANNA], failure }: Given = {}) {
       asked.push('sweep');
     },
   };
-  const runtime = createBridgeRuntime(parts, sweeper);
+  const runtime = createBridgeRuntime(parts, sweeper, {
+    isOn: async () => true,
+    set: async (passphrase) => {
+      if (failure !== undefined) throw failure;
+      asked.push(['set', passphrase]);
+    },
+    unlock: async (passphrase) => passphrase === 'right',
+    lock: async () => void asked.push('lock'),
+  });
   const call: (name: Parameters<BridgeRuntime['call']>[0], request: object) => Promise<unknown> = (name, request) =>
     runtime.call(name, request, CALL_ID);
   return { asked, commands, call, entropy };
@@ -144,6 +152,19 @@ describe('calls become what the engine offers', () => {
     expect(await call('sweep', {})).toEqual({ ok: true, at: 7, due: false });
     const failing = engine({ failure: new StoreError('quota-exceeded') });
     expect(await failing.call('sweep', {})).toEqual({ ok: false, problem: 'storage-quota-exceeded' });
+  });
+
+  it('the app lock opens with the right passphrase, and says so of a wrong one', async () => {
+    const { asked, call } = engine();
+    expect(await call('lockStatus', {})).toEqual({ ok: true, on: true });
+    expect(await call('unlock', { passphrase: 'wrong' })).toEqual({ ok: false, problem: 'wrong-passphrase' });
+    expect(await call('unlock', { passphrase: 'right' })).toEqual({ ok: true });
+    expect(await call('setLock', { passphrase: 'correct horse' })).toEqual({ ok: true });
+    expect(await call('setLock', { passphrase: undefined })).toEqual({ ok: true });
+    expect(await call('lock', {})).toEqual({ ok: true });
+    expect(asked).toEqual([['set', 'correct horse'], ['set', undefined], 'lock']);
+    const failing = engine({ failure: new StoreError('locked') });
+    expect(await failing.call('setLock', { passphrase: undefined })).toEqual({ ok: false, problem: 'storage-locked' });
   });
 
   it('a phrase comes as text once, and the bytes are wiped', async () => {

@@ -46,6 +46,10 @@ const REQUESTS: Record<BridgeCall, object> = {
   startAnew: {},
   sweepStatus: {},
   sweep: {},
+  lockStatus: {},
+  setLock: { passphrase: 'ten letters' },
+  unlock: { passphrase: 'x' },
+  lock: {},
   removeDevice: { deviceId: 'ab'.repeat(16) },
   ping: {},
 };

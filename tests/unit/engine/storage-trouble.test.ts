@@ -111,7 +111,7 @@ describe('starting anew', () => {
   it('deletes nothing of a device that can be read, or that may be whole', async () => {
     const anna = await world.person('anna');
     expect(await anna.runtime.startAnew()).toEqual({ ok: true });
-    for (const code of ['newer-version', 'unavailable', 'blocked'] as const) {
+    for (const code of ['newer-version', 'unavailable', 'blocked', 'locked'] as const) {
       const mend = fail(anna, 'get', code);
       anna.restart();
       expect(await anna.runtime.startAnew()).toEqual({ ok: false, problem: `storage-${code}` });

@@ -1,6 +1,6 @@
 import 'fake-indexeddb/auto';
 import fc from 'fast-check';
-import { IDBDatabase as FakeDatabase, IDBFactory as FakeFactory, IDBObjectStore as FakeObjectStore } from 'fake-indexeddb';
+import { IDBFactory as FakeFactory, IDBObjectStore as FakeObjectStore } from 'fake-indexeddb';
 import { openDB } from 'idb';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { utf8 } from '../../../src/bytes/index.ts';
@@ -9,6 +9,7 @@ import { keyId } from '../../../src/store/key-ring.ts';
 import { scopeOf } from '../../../src/store/record-path.ts';
 import { open, openSealedKey, wrappingKey, type SealedValue } from '../../../src/store/sealing.ts';
 import { FakeBuckets } from '../../support/fake-buckets.ts';
+import { dieAt } from '../../support/storage-death.ts';
 import { asText, changes } from '../../support/store-contract.ts';
 
 const NAME = 'chorus';
@@ -212,34 +213,6 @@ describe('a sweep', () => {
   });
 });
 
-/** From the given call on the process is dead: whatever it asks of its storage fails. */
-function dieAt(call: number): { readonly calls: () => number; revive(): void } {
-  let calls = 0;
-  const die = (): void => {
-    if (++calls >= call) throw new DOMException('dead', 'AbortError');
-  };
-  const { transaction } = FakeDatabase.prototype;
-  vi.spyOn(FakeDatabase.prototype, 'transaction').mockImplementation(function (this: IDBDatabase, ...args) {
-    if (args[1] !== 'versionchange') die(); // the fake's own, within an open
-    return transaction.apply(this, args);
-  });
-  for (const method of ['put', 'delete', 'clear'] as const) {
-    const original = FakeObjectStore.prototype[method] as (...args: unknown[]) => IDBRequest;
-    vi.spyOn(FakeObjectStore.prototype, method).mockImplementation(function (this: IDBObjectStore, ...args: unknown[]) {
-      die();
-      return original.apply(this, args) as never;
-    });
-  }
-  for (const method of ['open', 'delete', 'keys'] as const) {
-    const original = buckets[method].bind(buckets) as (...args: unknown[]) => Promise<never>;
-    vi.spyOn(buckets, method).mockImplementation(async (...args: unknown[]) => {
-      die();
-      return original(...args);
-    });
-  }
-  return { calls: () => calls, revive: () => void vi.restoreAllMocks() };
-}
-
 describe('a sweep that is cut off', () => {
   it('at any call to the browser’s storage loses nothing, and the next one does it all', async () => {
     let call = 1;
@@ -254,7 +227,7 @@ describe('a sweep that is cut off', () => {
       const before = await texts(store);
       const early = await copyOfFiles();
       const oldRoots = roots();
-      const death = dieAt(call);
+      const death = dieAt(buckets, call);
       await store.sweep(alone).catch(() => undefined);
       finished = death.calls() < call;
       death.revive();
@@ -314,7 +287,7 @@ describe('any life of a store', () => {
             for (const [each, text] of Object.entries(step.puts)) plain.set(each, text);
           } else if (step.kind === 'sweep') await store.sweep(alone);
           else if (step.kind === 'cut') {
-            const death = dieAt(step.call);
+            const death = dieAt(buckets, step.call);
             await store.sweep(alone).catch(() => undefined);
             death.revive();
             store = openStore();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { openFromNotification, showMessage, withdrawMessages, type NotificationScope } from '../../../sw/notifications.ts';
+import { openFromNotification, showMessage, withdrawMessages, withoutWords, type NotificationScope } from '../../../sw/notifications.ts';
 
 const MESSAGE = { tag: 'aa/7', title: 'bert', body: 'Hello', conversationId: 'aa' };
 
@@ -38,6 +38,13 @@ const clicked = (data: unknown) => {
 };
 
 describe('a new message', () => {
+  it('behind the app lock is told without who said what', async () => {
+    const { scope, shown } = scopeWith();
+    await showMessage(scope, withoutWords(MESSAGE));
+    expect(JSON.stringify(shown)).not.toMatch(/bert|Hello/);
+    expect(shown).toMatchObject([['Chorus', { body: 'A new message', tag: 'aa/7', data: { conversationId: 'aa' } }]]);
+  });
+
   it.each([[[]], [['hidden']], [['hidden', 'hidden']]] as const)('is shown once while the tabs are %j', async (tabs) => {
     const { scope, shown } = scopeWith({ tabs });
     await showMessage(scope, MESSAGE);

@@ -16,6 +16,7 @@ function world() {
         calls.push('look');
         return status;
       },
+      setLock: async () => void calls.push('lock'),
       sweep: async () => {
         calls.push('sweep');
         await new Promise<void>((resolve) => (finish = resolve));
@@ -84,5 +85,16 @@ describe('the worker sweeps', () => {
     finish();
     await both;
     expect(calls).toEqual(['sweep']);
+  });
+
+  it('before the app lock is turned on, if it had begun', async () => {
+    const { sweeper, calls, finish } = world();
+    const sweep = sweeper.sweep();
+    const lock = sweeper.setLock('correct horse');
+    for (let i = 0; i < 20; i++) await Promise.resolve();
+    expect(calls).toEqual(['sweep']);
+    finish();
+    await Promise.all([sweep, lock]);
+    expect(calls).toEqual(['sweep', 'lock']);
   });
 });

@@ -9,6 +9,7 @@ const CODES = Object.keys({
   blocked: 0,
   'newer-version': 0,
   unavailable: 0,
+  locked: 0,
   'root-missing': 0,
   'sealed-record-unreadable': 0,
   'invalid-path': 0,

@@ -1,0 +1,235 @@
+import 'fake-indexeddb/auto';
+import { IDBFactory as FakeFactory } from 'fake-indexeddb';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { utf8 } from '../../../src/bytes/index.ts';
+import { bucketRootKeyStore, createRecordStore, type Exclusive, type RecordStore } from '../../../src/store/index.ts';
+import { factorOf, newFactor } from '../../../src/store/app-lock.ts';
+import { openDatabase } from '../../../src/store/database.ts';
+import { keyId } from '../../../src/store/key-ring.ts';
+import { openSealedKey, wrappingKey, type SealedValue } from '../../../src/store/sealing.ts';
+import { FakeBuckets } from '../../support/fake-buckets.ts';
+import { dieAt } from '../../support/storage-death.ts';
+import { asText, changes } from '../../support/store-contract.ts';
+
+const NAME = 'chorus';
+const PASSPHRASE = 'correct horse battery';
+
+let buckets: FakeBuckets;
+beforeEach(() => {
+  indexedDB = new FakeFactory();
+  buckets = new FakeBuckets();
+  makeCheap();
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** Guessing is to be slow, tests are not. */
+function makeCheap(): void {
+  const { subtle } = crypto;
+  const derive = subtle.deriveBits.bind(subtle);
+  vi.spyOn(subtle, 'deriveBits').mockImplementation((algorithm, key, length) =>
+    derive({ ...(algorithm as Pbkdf2Params), iterations: 2 }, key, length),
+  );
+}
+
+const openStore = (): RecordStore => createRecordStore({ name: NAME, roots: [bucketRootKeyStore(buckets)], now: () => 1_000 });
+const alone: Exclusive = (task) => task();
+const texts = async (store: RecordStore): Promise<Record<string, string>> => Object.fromEntries(asText(await store.load('')));
+
+/** A store with something in it, deleted and overwritten things included. */
+async function usedStore(): Promise<RecordStore> {
+  const store = openStore();
+  await store.write(changes({ cursor: '1', 'group/aa/tree': 'oak', 'message/aa/1': 'one', 'message/aa/2': 'two' }));
+  await store.write(changes({ cursor: '2' }, ['message/aa/1']));
+  return store;
+}
+const USED = { cursor: '2', 'group/aa/tree': 'oak', 'message/aa/2': 'two' };
+
+type StoredKey = readonly [name: string, sealed: SealedValue];
+
+async function storedKeys(): Promise<StoredKey[]> {
+  const database = await openDatabase(NAME, () => undefined);
+  try {
+    const [names, values] = await Promise.all([database.getAllKeys('keys'), database.getAll('keys')]);
+    return names.map(([scope, number], index) => [keyId({ scope, number }), values[index]!]);
+  } finally {
+    database.close();
+  }
+}
+
+/** How many of the keys open with the roots that lie in this profile, and nothing else. */
+async function openedByRoots(keys: readonly StoredKey[]): Promise<number> {
+  const shelf = bucketRootKeyStore(buckets);
+  let opened = 0;
+  for (const name of buckets.buckets.keys()) {
+    const wrapping = await wrappingKey((await shelf.load(name))!);
+    for (const [path, sealed] of keys) {
+      const place = { database: NAME, store: 'keys', path, rootGeneration: sealed.rootGeneration } as const;
+      if (await openSealedKey(wrapping, place, sealed).catch(() => undefined)) opened += 1;
+    }
+  }
+  return opened;
+}
+
+vi.setConfig({ testTimeout: 60_000 });
+
+describe('the app lock', () => {
+  it('leaves whoever copies the files, root included, with nothing that opens, of before it was turned on either', async () => {
+    const store = await usedStore();
+    const before = await storedKeys();
+    expect(await openedByRoots(before)).toBe(before.length); // the search can see such things
+    await store.setLock(alone, PASSPHRASE);
+    const after = await storedKeys();
+    expect(after.length).toBeGreaterThan(0);
+    expect(await openedByRoots([...before, ...after])).toBe(0);
+    // Still so after later sweeps.
+    await store.write(changes({ cursor: '3' }));
+    await store.sweep(alone);
+    expect(await openedByRoots([...before, ...after, ...(await storedKeys())])).toBe(0);
+    expect(await texts(store)).toEqual({ ...USED, cursor: '3' });
+  });
+
+  it('keeps a new worker out until it is given the passphrase', async () => {
+    await (await usedStore()).setLock(alone, PASSPHRASE);
+    const store = openStore();
+    const works = [
+      () => store.load(''),
+      () => store.get('cursor'),
+      () => store.write(changes({ cursor: '3' })),
+      () => store.sweep(alone),
+      () => store.setLock(alone, undefined),
+      () => store.hasLock(),
+    ];
+    for (const work of works) {
+      await expect(work()).rejects.toMatchObject({ code: 'locked' });
+    }
+    expect(await store.unlock('correct horse batterY')).toBe(false);
+    await expect(store.load('')).rejects.toMatchObject({ code: 'locked' });
+    expect(await store.unlock(PASSPHRASE)).toBe(true);
+    expect(await texts(store)).toEqual(USED);
+    expect(await store.hasLock()).toBe(true);
+    await store.write(changes({ cursor: '3' }));
+    await store.sweep(alone);
+    expect(await texts(store)).toEqual({ ...USED, cursor: '3' });
+    const next = openStore();
+    expect(await next.unlock(PASSPHRASE)).toBe(true);
+    expect(await texts(next)).toEqual({ ...USED, cursor: '3' });
+  });
+
+  it('closes at once when it is asked to', async () => {
+    const store = await usedStore();
+    await store.setLock(alone, PASSPHRASE);
+    expect(await texts(store)).toEqual(USED);
+    await store.lock();
+    await expect(store.load('')).rejects.toMatchObject({ code: 'locked' });
+    await expect(store.write(changes({ cursor: '3' }))).rejects.toMatchObject({ code: 'locked' });
+    expect(await store.unlock(PASSPHRASE)).toBe(true);
+    expect(await texts(store)).toEqual(USED);
+  });
+
+  it('is closed to another context that was open when it was turned on', async () => {
+    const [one, two] = [await usedStore(), openStore()];
+    expect(await texts(two)).toEqual(USED);
+    await one.setLock(alone, PASSPHRASE);
+    await expect(two.get('cursor')).rejects.toMatchObject({ code: 'locked' });
+    expect(await two.unlock(PASSPHRASE)).toBe(true);
+    expect(await texts(two)).toEqual(USED);
+  });
+
+  it('takes a new passphrase, and the old one is good no more', async () => {
+    const store = await usedStore();
+    await store.setLock(alone, PASSPHRASE);
+    await store.setLock(alone, 'another one altogether');
+    const next = openStore();
+    expect(await next.unlock(PASSPHRASE)).toBe(false);
+    expect(await next.unlock('another one altogether')).toBe(true);
+    expect(await texts(next)).toEqual(USED);
+  });
+
+  it('can be turned off: then the root opens everything again', async () => {
+    const store = await usedStore();
+    await store.setLock(alone, PASSPHRASE);
+    await store.setLock(alone, undefined);
+    expect(await store.hasLock()).toBe(false);
+    const next = openStore();
+    expect(await texts(next)).toEqual(USED);
+    expect(await next.unlock('anything')).toBe(true); // there is nothing to open
+    expect(await openedByRoots(await storedKeys())).toBe((await storedKeys()).length);
+  });
+
+  it('lets everything be deleted by who has forgotten the passphrase', async () => {
+    await (await usedStore()).setLock(alone, PASSPHRASE);
+    const store = openStore();
+    await store.destroy();
+    expect(buckets.buckets.size).toBe(0);
+    expect(await store.load('')).toEqual(new Map());
+    await store.write(changes({ device: 'new' }));
+    expect(await texts(openStore())).toEqual({ device: 'new' });
+  });
+
+  it('says that the root is gone rather than that the passphrase is wrong', async () => {
+    await (await usedStore()).setLock(alone, PASSPHRASE);
+    buckets.buckets.clear();
+    await expect(openStore().unlock(PASSPHRASE)).rejects.toMatchObject({ code: 'root-missing' });
+  });
+
+  it('clears an older root away that was left behind when it was turned on, without the passphrase', async () => {
+    const store = await usedStore();
+    const [old] = [...buckets.buckets];
+    await store.setLock(alone, PASSPHRASE);
+    buckets.buckets.set(...old!);
+    await openStore().tidy(alone);
+    expect([...buckets.buckets.keys()]).not.toContain(old![0]);
+    expect(buckets.buckets.size).toBe(1);
+  });
+
+  it('turned on and cut off at any call to the browser’s storage is off or on, and nothing is lost', async () => {
+    const seen = new Set<boolean>();
+    let call = 1;
+    for (let finished = false; !finished; call++) {
+      indexedDB = new FakeFactory();
+      buckets = new FakeBuckets();
+      const store = await usedStore();
+      const death = dieAt(buckets, call);
+      await store.setLock(alone, PASSPHRASE).catch(() => undefined);
+      finished = death.calls() < call;
+      death.revive();
+      makeCheap();
+
+      const next = openStore();
+      await next.tidy(alone);
+      expect(buckets.buckets.size, `call ${call}`).toBe(1);
+      const locked = await next.load('').then(
+        () => false,
+        (error: unknown) => (expect(error).toMatchObject({ code: 'locked' }), true),
+      );
+      seen.add(locked);
+      expect(await openedByRoots(await storedKeys()), `call ${call}`).toBe(locked ? 0 : (await storedKeys()).length);
+      expect(await next.unlock(PASSPHRASE), `call ${call}`).toBe(true);
+      expect(await texts(next), `call ${call}`).toEqual(USED);
+      expect(await texts(store), `call ${call}`).toEqual(USED); // which knows the passphrase already
+    }
+    expect(seen).toEqual(new Set([false, true]));
+  });
+});
+
+describe('the factor', () => {
+  it('is PBKDF2-HMAC-SHA-256 of the passphrase', async () => {
+    vi.restoreAllMocks();
+    // RFC 7914, section 11, P = "Password", S = "NaCl", c = 80000; its first half
+    const { secret } = await factorOf('Password', { salt: utf8('NaCl'), iterations: 80_000 });
+    expect(Buffer.from(secret.reveal()).toString('hex')).toBe('4ddcd8f60b98be21830cee5ef22701f9641a4418d04c0414aeff08876b34ab56');
+  });
+
+  it('is the same whichever way a keyboard writes a letter, and another for each salt', async () => {
+    const [one, two] = [await newFactor('Müller und Söhne'), await newFactor('Müller und Söhne')];
+    expect(one.salt).not.toEqual(two.salt);
+    expect(one.secret.reveal()).not.toEqual(two.secret.reveal());
+    expect((await factorOf('Mu\u0308ller und So\u0308hne', one)).secret.reveal()).toEqual(one.secret.reveal());
+  });
+
+  it('costs a million rounds a guess', async () => {
+    expect((await newFactor(PASSPHRASE)).iterations).toBe(1_000_000);
+  });
+});
