@@ -75,7 +75,7 @@ function describe({ schedule, outcome }: { readonly schedule: Schedule; readonly
 async function main(): Promise<void> {
   const { seeds, schedules, shape, seconds: most, broken, trace, figures } = readOptions();
   const { drawSchedule, play, shrink } = await load(broken);
-  const total = { schedules: 0, events: 0, faults: 0, checks: 0, sealed: 0, texts: 0, hours: 0 };
+  const total = { schedules: 0, events: 0, faults: 0, checks: 0, sealed: 0, texts: 0, sweeps: 0, hours: 0 };
   const started = performance.now();
   let failed: number | undefined;
   const elapsed = (): number => (performance.now() - started) / 1000;
@@ -84,7 +84,7 @@ async function main(): Promise<void> {
     const schedule = drawSchedule(String(seed), shape);
     const outcome = await play(schedule);
     total.schedules += 1;
-    for (const name of ['events', 'faults', 'checks', 'sealed', 'texts'] as const) total[name] += outcome.figures[name];
+    for (const name of ['events', 'faults', 'checks', 'sealed', 'texts', 'sweeps'] as const) total[name] += outcome.figures[name];
     total.hours += outcome.figures.time / 3_600_000;
     if (trace) say([`seed ${seed}, trace ${outcome.digest}`, ...outcome.lines].join('\n'));
     if (outcome.violation === undefined) continue;

@@ -11,14 +11,14 @@ const SCHEDULES = 20_000;
 const BATCH = 100;
 const PAGE = fileURLToPath(new URL('../docs/soak.md', import.meta.url));
 
-const total = { schedules: 0, events: 0, faults: 0, checks: 0, sealed: 0, hours: 0 };
+const total = { schedules: 0, events: 0, faults: 0, checks: 0, sealed: 0, sweeps: 0, hours: 0 };
 const failed: number[] = [];
 const first = Number(process.env['CHORUS_SEED'] ?? Date.now() % 1_000_000_000);
 const wanted = Number(process.env['CHORUS_SCHEDULES'] ?? SCHEDULES);
 const started = Date.now();
 
 function count(figures: Figures): void {
-  for (const name of ['schedules', 'events', 'faults', 'checks', 'sealed', 'hours'] as const) total[name] += figures[name];
+  for (const name of ['schedules', 'events', 'faults', 'checks', 'sealed', 'sweeps', 'hours'] as const) total[name] += figures[name];
 }
 
 /** A batch ends at its first failure: what is behind it is played by another. */
@@ -47,6 +47,7 @@ function withFigures(page: string): string {
     ['Events', whole(total.events)],
     ['Invariants checked', whole(total.checks)],
     ['AEAD uses in the ledger', whole(total.sealed)],
+    ['Sweeps of stores', whole(total.sweeps)],
     ['Virtual time, days', whole(total.hours / 24)],
     ['Real time, minutes', `${whole((Date.now() - started) / 60_000)} on ${availableParallelism()} processors`],
     ['Failed', failed.length === 0 ? 'none' : failed.join(', ')],

@@ -3,6 +3,8 @@ import { decodeRecord } from '../../src/engine/record-codec.ts';
 import { decodeState } from '../../src/engine/records.ts';
 import { createRuntime, type EngineRuntime } from '../../src/engine/runtime.ts';
 import type { EngineState } from '../../src/engine/state.ts';
+import { StoreError, type Exclusive } from '../../src/store/index.ts';
+import { Sweeper } from '../../sw/sweeper.ts';
 import { Dice } from './dice.ts';
 import { Disk, type Stored } from './disk.ts';
 import { Lock } from './lock.ts';
@@ -25,6 +27,7 @@ export class Died extends Error {}
 export interface Process {
   readonly mortal: Mortal;
   readonly runtime: EngineRuntime;
+  readonly sweeper: Sweeper;
 }
 
 export interface DeviceParts {
@@ -35,6 +38,8 @@ export interface DeviceParts {
   readonly stored: (device: Device, what: Stored) => void;
   /** Called when a record is not what was written. */
   readonly misread: (device: Device, path: string) => void;
+  /** Called when a sweep was cut off by something else than a full disk. */
+  readonly sweepFailed: (device: Device, error: unknown) => void;
   /** Called when its worker starts. */
   readonly started: (device: Device) => void;
   /** Called when a step begins. */
@@ -208,22 +213,25 @@ export class Device implements Line {
     mortal.indexedDB = this.disk.indexedDB;
     const now = (): number => Math.floor(scheduler.now) + this.clockAhead;
     const delivery = createDeliveryClient({ baseUrl: SERVER, now, fetch: network.fetchOf(mortal, this, () => this.#cut.signal) });
+    const store = this.disk.open(mortal, now, {
+      stored: (what) => this.#parts.stored(this, what),
+      misread: (path) => this.#parts.misread(this, path),
+    });
+    const exclusive: Exclusive = (task) =>
+      this.#lock.exclusive(mortal, () => {
+        this.#parts.stepBegins(this, mortal);
+        return task();
+      });
+    const sweeper = new Sweeper({ store, exclusive, now });
     const runtime = createRuntime({
-      store: this.disk.port(mortal, {
-        stored: (what) => this.#parts.stored(this, what),
-        misread: (path) => this.#parts.misread(this, path),
-      }),
+      store,
       delivery,
       prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
       readEntry: (data) => fromJson(sequenceEntryFrame, data),
       readStock: (data) => fromJson(stockFrame, data)?.stock,
       random: (length) => mortal.bytes(length),
       now: () => delivery.now(),
-      exclusive: (task) =>
-        this.#lock.exclusive(mortal, () => {
-          this.#parts.stepBegins(this, mortal);
-          return task();
-        }),
+      exclusive,
       changed: () => undefined,
       notify: () => undefined,
       withdraw: () => undefined,
@@ -231,27 +239,39 @@ export class Device implements Line {
       requestSync: () => undefined,
       sleep: (ms, signal) => sleep(scheduler, mortal, ms, signal),
     });
-    const process = { mortal, runtime };
+    const process = { mortal, runtime, sweeper };
     this.#processes.push(process);
     return process;
   }
 
   /** The leading tab's part (src/bridge/leader.ts): one event stream, each event handed on in order. */
-  async #follow({ mortal, runtime }: Process): Promise<void> {
+  async #follow({ mortal, runtime, sweeper }: Process): Promise<void> {
     const fetch = this.#parts.network.fetchOf(mortal, this, () => this.#cut.signal);
     await runtime.wake().catch(() => undefined);
     while (mortal.alive) {
-      if (this.#online) await this.#followOnce(runtime, fetch).catch(() => undefined); // an event that was not taken comes again
+      if (this.#online) await this.#followOnce(runtime, sweeper, fetch).catch(() => undefined); // an event that was not taken comes again
+      await this.#sweepIfDue(sweeper);
       await sleep(this.#parts.scheduler, mortal, RECONNECT, new AbortController().signal);
     }
   }
 
-  async #followOnce(runtime: EngineRuntime, fetch: ReturnType<Network['fetchOf']>): Promise<void> {
+  /** What the worker does after each event. A sweep on a full disk, or that another worker has got in the way of, is tried again. */
+  async #sweepIfDue(sweeper: Sweeper): Promise<void> {
+    try {
+      await sweeper.whenDue();
+    } catch (error) {
+      const passes = error instanceof StoreError && (error.code === 'quota-exceeded' || error.code === 'blocked');
+      if (!passes) this.#parts.sweepFailed(this, error);
+    }
+  }
+
+  async #followOnce(runtime: EngineRuntime, sweeper: Sweeper, fetch: ReturnType<Network['fetchOf']>): Promise<void> {
     const prepared = await runtime.streamRequest();
     if (prepared === undefined) return;
     const end = await followEvents(prepared, fetch, this.#cut.signal, async (event) => {
       if (event.event === 'open') await runtime.streamEvent({ event: 'opened' });
       else await runtime.streamEvent({ data: '', ...event });
+      await this.#sweepIfDue(sweeper);
     });
     await runtime.streamEvent({ event: 'closed' });
     if (end === 'refused') await runtime.wake();

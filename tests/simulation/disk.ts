@@ -1,5 +1,5 @@
-import type { StoreChanges, StorePort } from '../../src/engine/ports.ts';
-import { bucketRootKeyStore, createRecordStore, databaseRootKeyStore } from '../../src/store/index.ts';
+import type { StoreChanges } from '../../src/engine/ports.ts';
+import { bucketRootKeyStore, createRecordStore, databaseRootKeyStore, type RecordStore } from '../../src/store/index.ts';
 import { DURABLE_AFTER } from './durability.ts';
 import { Origin, type Commit, type Home } from './indexed-db.ts';
 import type { Actor, Scheduler } from './scheduler.ts';
@@ -28,6 +28,8 @@ export class Disk {
   full = false;
   /** Transactions so far. */
   version = 0;
+  /** Sweeps so far: roots that have taken another's place. */
+  sweeps = -1;
   readonly #scheduler: Scheduler;
   readonly #origin: Origin;
   readonly #hasBuckets: boolean;
@@ -56,10 +58,10 @@ export class Disk {
     if (isLast) for (const undo of this.#undos.splice(0).reverse()) undo();
   }
 
-  /** The StorePort of one process: a store of its own over what is there. */
-  port(process: Actor, { stored, misread }: Watch): StorePort {
+  /** One process's store: its own, over what is there. */
+  open(process: Actor, now: () => number, { stored, misread }: Watch): RecordStore {
     const buckets = this.#hasBuckets ? [bucketRootKeyStore(this.#origin.storageBuckets)] : [];
-    const store = createRecordStore({ name: DATABASE, roots: [...buckets, databaseRootKeyStore()] });
+    const store = createRecordStore({ name: DATABASE, roots: [...buckets, databaseRootKeyStore()], now });
     const compare = (paths: Iterable<string>, found: ReadonlyMap<string, Uint8Array>): void => {
       for (const path of paths) {
         const [is, was] = [found.get(path), this.records.get(path)];
@@ -74,6 +76,7 @@ export class Disk {
       return found;
     };
     return {
+      ...store,
       load: (prefix) =>
         read(
           () => store.load(prefix),
@@ -107,13 +110,13 @@ export class Disk {
           this.#writing.delete(process);
         }
       },
-      destroy: () => store.destroy(),
     };
   }
 
   #committed({ actor, database, stores, undo }: Commit): void {
     const complete = database === DATABASE && stores.includes('records') ? this.#writing.get(actor) : undefined;
     this.#writing.delete(actor);
+    if (database === DATABASE && stores.includes('meta')) this.sweeps += 1;
     if (DURABLE_AFTER === 0) return complete?.();
     this.#undos.push(undo);
     this.#scheduler.at(DURABLE_AFTER, actor, () => {

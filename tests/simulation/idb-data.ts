@@ -10,11 +10,13 @@ export interface Row {
 
 /** Digits of the largest whole number that a key has in it. */
 const DIGITS = 16;
+const BEHIND_ALL = '~';
 
 /** Text that sorts as the key does among those of its own object store, which are all texts or all lists of one form. */
 export function sortKey(key: Key): string {
   if (typeof key === 'string') return key;
-  return key.map((part) => (typeof part === 'number' ? String(part).padStart(DIGITS, '0') : part)).join('\0');
+  const number = (value: number): string => (value === Infinity ? BEHIND_ALL : String(value).padStart(DIGITS, '0'));
+  return key.map((part) => (typeof part === 'number' ? number(part) : part)).join('\0');
 }
 
 /** IDBKeyRange. */

@@ -293,6 +293,10 @@ class ObjectStore {
     );
   }
 
+  count(query?: Query): Request {
+    return this.#ask((view) => view.select(query).length);
+  }
+
   put(value: unknown, key: Key): Request {
     const row = { key, value: cloned(value) };
     return this.#write((written) => {
@@ -320,6 +324,11 @@ class ObjectStore {
       rest ??= direction === 'next' ? this.#view.select(query) : this.#view.select(query).reverse();
       return Cursor.at(rest, request, this.#transaction);
     }, request);
+  }
+
+  /** Its cursors have values too, which nobody looks at. */
+  openKeyCursor(query?: Query): Request {
+    return this.openCursor(query);
   }
 
   get #view(): View {
@@ -357,8 +366,11 @@ class Cursor {
     return first === undefined ? null : new Cursor([first, ...rest], request, transaction);
   }
 
-  continue(): void {
-    this.#transaction.ask(() => Cursor.at(this.#rest, this.request, this.#transaction), this.request);
+  /** @param to Not to a key before this one */
+  continue(to?: Key): void {
+    const from = to === undefined ? 0 : this.#rest.findIndex(({ key }) => sortKey(key) >= sortKey(to));
+    const rest = from < 0 ? [] : this.#rest.slice(from);
+    this.#transaction.ask(() => Cursor.at(rest, this.request, this.#transaction), this.request);
   }
 }
 

@@ -14,6 +14,7 @@ export interface Figures {
   readonly checks: number;
   readonly sealed: number;
   readonly texts: number;
+  readonly sweeps: number;
   /** Virtual. */
   readonly hours: number;
   /** Real. */

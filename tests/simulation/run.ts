@@ -17,6 +17,8 @@ export interface Outcome {
     readonly checks: number;
     readonly sealed: number;
     readonly texts: number;
+    /** Of stores, with a new root. */
+    readonly sweeps: number;
     /** Virtual ms. */
     readonly time: number;
   };
@@ -50,6 +52,7 @@ export async function play(schedule: Schedule): Promise<Outcome> {
       checks: judge.checks,
       sealed: judge.ledger.count,
       texts: judge.texts.byText.size,
+      sweeps: world.devices.reduce((sum, { disk }) => sum + Math.max(0, disk.sweeps), 0),
       time: scheduler.now - world.begun,
     },
   };

@@ -86,6 +86,11 @@ export class World {
         server: this.server,
         stored: (device, what) => this.#stored(device, what),
         misread: (device, path) => this.judge.violate('what is read is what was written', `${device.name}: ${path}`),
+        sweepFailed: (device, error) =>
+          this.judge.violate(
+            'a sweep only fails where the disk is full',
+            `${device.name}: ${error instanceof Error ? error.message : 'failed'}`,
+          ),
         started: (device) => this.judge.secrets.checkPunctures(device),
         stepBegins: (device, process) => this.judge.ledger.stepBegins(process, device.name),
         sent: (device, path, body) => {
