@@ -40,7 +40,7 @@ export function judge(target: Target, bytes: Uint8Array): string | undefined {
   }
   if (value === undefined) return undefined;
   const weight = weightOf(value);
-  if (weight > FREE + PER_BYTE * bytes.length) return `made ${weight} of ${bytes.length} bytes`;
+  if (weight > FREE + PER_BYTE * (bytes.length + target.beside)) return `made ${weight} of ${bytes.length} bytes`;
   if (target.encode !== undefined) {
     const again = target.encode(value as never);
     if (!equal(again, bytes)) return `took what is not canonical; it writes ${toHex(again.subarray(0, 2000))}`;

@@ -9,6 +9,8 @@ export interface Target {
   readonly decode: (bytes: Uint8Array) => unknown;
   /** Whether an error is one that this decoder may throw. */
   readonly allows: (error: unknown) => boolean;
+  /** Bytes of valid records beside the one that is mutated. */
+  readonly beside: number;
   /** For a canonical form: the only bytes that stand for the value. */
   readonly encode?: (value: never) => Uint8Array;
 }
@@ -22,13 +24,23 @@ export function target<Value>(
     decode,
     encode,
     allows,
+    beside = 0,
   }: {
     readonly samples: readonly Uint8Array[];
     readonly decode: (bytes: Uint8Array) => Value;
     readonly encode?: (value: NonNullable<Value>) => Uint8Array;
     readonly allows: (error: unknown) => boolean;
+    readonly beside?: number;
   },
 ): Target {
   if (samples.length === 0) throw new Error(`${name} has no sample`);
-  return { name, covers, samples, decode, allows, ...(encode === undefined ? {} : { encode: encode as (value: never) => Uint8Array }) };
+  return {
+    name,
+    covers,
+    samples,
+    decode,
+    allows,
+    beside,
+    ...(encode === undefined ? {} : { encode: encode }),
+  };
 }
