@@ -1,4 +1,4 @@
-import { fromUtf8, utf8, type Secret } from '../bytes/index.ts';
+import { utf8, type Secret } from '../bytes/index.ts';
 import type { CipherSuite } from '../virtual-client/index.ts';
 import { DecodeError, decode, encode, Reader } from '../wire/index.ts';
 
@@ -23,7 +23,7 @@ export function decodeText(bytes: Uint8Array): string | undefined {
   if (bytes[0] !== CONTENT_VERSION || bytes[1] !== TEXT) return undefined;
   return decode(bytes, 'content', (reader) => {
     reader.bytes(2, 'version and type');
-    return text(reader.opaque('text', MAX_TEXT));
+    return reader.text('text', MAX_TEXT);
   });
 }
 
@@ -49,7 +49,7 @@ export function encodeDeviceProfile(profile: { readonly signatureKey: Uint8Array
 export function decodeDeviceProfile(bytes: Uint8Array): { signatureKey: Uint8Array; name: string } {
   return decode(bytes, 'emulation message', (reader) => {
     if (reader.uint8('type') !== DEVICE_PROFILE) throw new DecodeError('invalid-value', 'type of emulation message');
-    return { signatureKey: reader.opaqueOf(32, 'signature_key'), name: text(reader.opaque('name', 4 * MAX_DEVICE_NAME)) };
+    return { signatureKey: reader.opaqueOf(32, 'signature_key'), name: reader.text('name', 4 * MAX_DEVICE_NAME) };
   });
 }
 
@@ -74,7 +74,7 @@ export function readConversationProfile(bytes: Uint8Array | undefined): string {
   try {
     return decode(bytes, 'conversation profile', (reader) => {
       if (reader.uint8('version') !== CONVERSATION_VERSION) throw new DecodeError('invalid-value', 'version of conversation profile');
-      return text(reader.opaque('title', MAX_TITLE));
+      return reader.text('title', MAX_TITLE);
     });
   } catch {
     return '';
@@ -118,11 +118,3 @@ function titleKey(suite: CipherSuite, creationSecret: Secret<'epoch_secret'>, gr
 
 /** From the same private-use range as the reading's component IDs. */
 export const CONVERSATION_COMPONENT = 0x8a06;
-
-function text(bytes: Uint8Array): string {
-  try {
-    return fromUtf8(bytes);
-  } catch {
-    throw new DecodeError('invalid-value', 'text');
-  }
-}

@@ -40,6 +40,7 @@ import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts'
 import { dropPending, secretsOf } from './pending-emulation.ts';
 import type { EmulationState, OutstandingKeyPackage, PendingEmulationMessage } from './state.ts';
 import { beginRenewal, noteOwnPath } from './renewal-state.ts';
+import { longerPause } from './sending.ts';
 import type { Turn } from './turn.ts';
 import { checkRecovering, followRecoveryKey, recoveryKeyOf } from './recovery-phrase.ts';
 import { afterRecovery, afterRemove, followAccountKey, followBegin, followResync } from './removal-follow.ts';
@@ -234,10 +235,13 @@ export function onEmulationAnswer(turn: Turn, sent: Submission, answer: Delivery
   if (type === 'stale-epoch' || type === 'stale-log' || type === 'stale-emulation-epoch') {
     turn.behind = true;
     // What we were behind of may have come before this answer: then there is nothing to wait for.
-    turn.updateEmulation({ hold: { position: sent.commit?.newDevice?.coversPosition ?? turn.emulation().position } });
+    const { hold, position } = turn.emulation();
+    // Once is a race that another device has won. Again and again it is a server that lies, or a crowd of devices.
+    const pause = hold === undefined ? 0 : longerPause(hold.pause);
+    turn.updateEmulation({ hold: { position: sent.commit?.newDevice?.coversPosition ?? position, notBefore: turn.now + pause, pause } });
     return;
   }
-  turn.updateEmulation({ hold: { notBefore: turn.now + REFUSED_PAUSE } });
+  turn.updateEmulation({ hold: { position: undefined, notBefore: turn.now + REFUSED_PAUSE, pause: 0 } });
   if (pending.purpose === 'add-device') endLink(turn, type === 'unknown-link' ? 'timed-out' : 'unreachable');
 }
 
@@ -280,6 +284,7 @@ function finishPending(turn: Turn, pending: PendingEmulationMessage): void {
   const { announceDevices } = turn.emulation();
   turn.updateEmulation({
     pending: undefined,
+    hold: undefined, // it worked: the next refusal is the first again
     announceDevices: pending.purpose === 'device-profile' ? announceDevices.slice(1) : announceDevices,
   });
 }

@@ -1,5 +1,5 @@
 import { ed25519 } from '@noble/curves/ed25519.js';
-import { concat, equal, fromBase64Url, fromUtf8, Secret, toBase64Url, utf8 } from '../bytes/index.ts';
+import { concat, equal, fromBase64Url, Secret, toBase64Url, utf8 } from '../bytes/index.ts';
 import { getComponent, setComponent, type Extension } from '../mls/index.ts';
 import { invitationRequestContent } from '../virtual-client/account-proof.ts';
 import { DecodeError, decode, encode, type Writer } from '../wire/index.ts';
@@ -157,16 +157,8 @@ function readInvitation(bytes: Uint8Array, first: number): Invitation {
     const groupId = reader.opaque('group_id', MAX_GROUP_ID);
     if (groupId.length === 0) throw new DecodeError('invalid-value', 'group_id');
     const seed = reader.opaqueOf(KEY_LENGTH, 'seed').slice();
-    return { groupId: groupId.slice(), seed: Secret.of('invitation_seed', seed), title: textOf(reader.opaque('title', MAX_TITLE)) };
+    return { groupId: groupId.slice(), seed: Secret.of('invitation_seed', seed), title: reader.text('title', MAX_TITLE) };
   });
-}
-
-function textOf(bytes: Uint8Array): string {
-  try {
-    return fromUtf8(bytes);
-  } catch {
-    throw new DecodeError('invalid-value', 'title');
-  }
 }
 
 function check(body: Uint8Array): Uint8Array {

@@ -1,4 +1,4 @@
-import { concat, equal, fromBase64Url, fromUtf8, Secret, toBase64Url, toHex, utf8 } from '../bytes/index.ts';
+import { concat, equal, fromBase64Url, Secret, toBase64Url, toHex, utf8 } from '../bytes/index.ts';
 import type { CipherSuite, RandomSource } from '../virtual-client/index.ts';
 import { decode, encode } from '../wire/index.ts';
 import type { LinkSlot } from './ports.ts';
@@ -116,7 +116,7 @@ export function decodeLinkRequest(bytes: Uint8Array): LinkRequest {
   return decode(bytes, 'link request', (reader) => ({
     deviceId: reader.opaqueOf(16, 'device_id'),
     deviceKey: reader.opaqueOf(32, 'device_key'),
-    deviceName: fromUtf8(reader.opaque('device_name', MAX_NAME)),
+    deviceName: reader.text('device_name', MAX_NAME),
     keyPackage: reader.opaque('key_package', MAX_KEY_PACKAGE),
     commitment: reader.opaqueOf(32, 'commitment'),
   }));
@@ -156,8 +156,8 @@ export function encodeLinkAnswer(answer: LinkAnswer): Uint8Array {
 export function decodeLinkAnswer(bytes: Uint8Array): LinkAnswer {
   return decode(bytes, 'link answer', (reader) => ({
     accountId: reader.opaqueOf(16, 'account_id'),
-    username: fromUtf8(reader.opaque('username', MAX_NAME)),
-    deviceName: fromUtf8(reader.opaque('device_name', MAX_NAME)),
+    username: reader.text('username', MAX_NAME),
+    deviceName: reader.text('device_name', MAX_NAME),
     emulationGroupId: reader.opaqueOf(16, 'emulation_group_id'),
     authenticationKey: reader.opaqueOf(32, 'authentication_key'),
     nonce: reader.opaqueOf(32, 'nonce'),

@@ -1,4 +1,4 @@
-import { fromUtf8, Secret, utf8 } from '../bytes/index.ts';
+import { Secret, utf8 } from '../bytes/index.ts';
 import { DecodeError, decode, encode, type Reader, type Writer } from '../wire/index.ts';
 
 /**
@@ -91,11 +91,11 @@ function read(reader: Reader, depth: number): unknown {
     case Tag.bigint:
       return reader.uint64('bigint');
     case Tag.string:
-      return fromUtf8(reader.opaque('string'));
+      return reader.text('string');
     case Tag.bytes:
       return reader.opaque('bytes');
     case Tag.secret: {
-      const kind = fromUtf8(reader.opaque('secret kind', 64));
+      const kind = reader.text('secret kind', 64);
       return Secret.of(kind, reader.opaque('secret'));
     }
     case Tag.list:
@@ -110,5 +110,5 @@ function read(reader: Reader, depth: number): unknown {
 }
 
 function readEntries(reader: Reader, depth: number): [string, unknown][] {
-  return reader.vector('entries', (item): [string, unknown] => [fromUtf8(item.opaque('key', 256)), read(item, depth - 1)], MAX_ITEMS);
+  return reader.vector('entries', (item): [string, unknown] => [item.text('key', 256), read(item, depth - 1)], MAX_ITEMS);
 }

@@ -184,7 +184,7 @@ function cutOffOf(
     const { deviceId, signatureKey, signature } = statement;
     const isThere = leaves.some((leaf) => equal(deviceIdOf(leaf), deviceId));
     const isAsked = leaves.some((leaf) => equal(leaf.signaturePublicKey, signatureKey));
-    if (isThere && isAsked && ed25519.verify(signature, removalContent(groupId, deviceId), signatureKey)) {
+    if (isThere && isAsked && ed25519.verify(signature, removalContent(groupId, deviceId), signatureKey, { zip215: false })) {
       cutOff.set(toHex(deviceId), deviceId);
     }
   }

@@ -28,7 +28,7 @@ export function followBegin(turn: Turn, entry: SequenceEntry): void {
   const members = membersOf(emulation);
   const { deviceId, signatureKey, signature } = statement;
   const isMember = members.some((member) => equal(member.signatureKey, signatureKey));
-  if (!isMember || !ed25519.verify(signature, removalContent(emulation.groupId, deviceId), signatureKey)) {
+  if (!isMember || !ed25519.verify(signature, removalContent(emulation.groupId, deviceId), signatureKey, { zip215: false })) {
     throw new EngineError('bad-removal');
   }
   revokeKeyPackages(turn);

@@ -418,9 +418,14 @@ function without(queue: readonly WorkItem[], { messageId }: WorkItem): WorkItem[
 const FIRST_PAUSE = 2_000;
 const LONGEST_PAUSE = 5 * 60_000;
 
+/** ms; after `pause`, which is 0 when there was none. */
+export function longerPause(pause: number): number {
+  return Math.min(LONGEST_PAUSE, pause === 0 ? FIRST_PAUSE : 2 * pause);
+}
+
 /** The conversation's hold after one more thing that did not work out: each time twice as long. */
 export function pausedFrom({ hold }: Conversation, now: number): Hold {
-  const pause = Math.min(LONGEST_PAUSE, hold === undefined || hold.pause === 0 ? FIRST_PAUSE : 2 * hold.pause);
+  const pause = longerPause(hold?.pause ?? 0);
   return { ...NO_HOLD, notBefore: now + pause, pause };
 }
 

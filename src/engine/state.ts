@@ -148,6 +148,14 @@ export interface OwnPathTimes {
   readonly carriedAt: number;
 }
 
+/** After a refusal: make nothing before the log has grown beyond `position`, nor before `notBefore` (ms). */
+export interface EmulationHold {
+  readonly position: number | undefined;
+  readonly notBefore: number;
+  /** How long the last refusal that passes by itself made us wait, ms; the next in a row takes longer. */
+  readonly pause: number;
+}
+
 export interface EmulationState {
   readonly groupId: Uint8Array;
   readonly group: GroupState;
@@ -169,8 +177,7 @@ export interface EmulationState {
   /** Names of devices by the hex of their emulation signature key. */
   readonly deviceNames: ReadonlyMap<string, string>;
   readonly pending: PendingEmulationMessage | undefined;
-  /** After a refusal: make nothing before the log has grown beyond `position`, or before `notBefore` (ms). */
-  readonly hold: { readonly position: number } | { readonly notBefore: number } | undefined;
+  readonly hold: EmulationHold | undefined;
   /** Device profiles still to be told to the siblings. */
   readonly announceDevices: readonly DeviceProfile[];
   readonly removal: RemovalState;

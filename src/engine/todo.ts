@@ -127,8 +127,8 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
     return pending.accepted || early ? [] : [{ lane, do: 'send', call: 'submit', request: pending.submission, conversationId: undefined }];
   }
   const { hold, position } = emulation;
-  if (hold !== undefined && 'position' in hold && position <= hold.position) return [];
-  if (hold !== undefined && 'notBefore' in hold && now < hold.notBefore) return [{ lane, do: 'wait', until: hold.notBefore }];
+  if (hold?.position !== undefined && position <= hold.position) return [];
+  if (hold !== undefined && now < hold.notBefore) return [{ lane, do: 'wait', until: hold.notBefore }];
   // After a commit that we refused our epoch takes no messages: one that waits needs a commit before it; a Remove is one.
   const { refusedCommit, announceDevices } = emulation;
   const untold = invitationToTell(state);

@@ -1,4 +1,4 @@
-import { equal, fromUtf8, utf8 } from '../bytes/index.ts';
+import { equal, utf8 } from '../bytes/index.ts';
 import { decode, DecodeError, encode } from '../wire/index.ts';
 import {
   decodeHeader,
@@ -196,18 +196,10 @@ export function encodeGroupTransfer(state: GroupState): Uint8Array {
 export function decodeGroupTransfer(bytes: Uint8Array): GroupState {
   const records = decode(bytes, 'GroupTransfer', (reader) => {
     if (reader.uint8('version') !== TRANSFER_VERSION) throw new DecodeError('invalid-value', 'version of a GroupTransfer');
-    return reader.vector('records', (inner) => [text(inner.opaque('key')), inner.opaque('value')] as const, MAX_RECORDS);
+    return reader.vector('records', (inner) => [inner.text('key'), inner.opaque('value')] as const, MAX_RECORDS);
   });
   if (records.some(([key], i) => i > 0 && records[i - 1]![0] >= key)) throw new DecodeError('invalid-value', 'order of records');
   const state = decodeGroup(new Map(records));
   if (!equal(state.tree.hash(getSuite(state.suite)), state.context.treeHash)) throw new MlsError('wrong-tree-hash');
   return state;
-}
-
-function text(bytes: Uint8Array): string {
-  try {
-    return fromUtf8(bytes);
-  } catch {
-    throw new DecodeError('invalid-value', 'key of a record');
-  }
 }

@@ -1,4 +1,4 @@
-import { concat } from '../bytes/index.ts';
+import { concat, fromUtf8 } from '../bytes/index.ts';
 import { DecodeError } from './errors.ts';
 
 /**
@@ -124,6 +124,16 @@ export class Reader {
     const value = this.opaque(what, length);
     if (value.length !== length) throw new DecodeError('invalid-value', `${what} has a wrong length`);
     return value;
+  }
+
+  /** `opaque value<V>` that holds UTF-8; `max` bounds its length in bytes. */
+  text(what: string, max: number = MAX_VECTOR_LENGTH): string {
+    const bytes = this.#vectorBytes(what, max);
+    try {
+      return fromUtf8(bytes);
+    } catch {
+      throw new DecodeError('invalid-value', `${what} is no UTF-8`);
+    }
   }
 
   /** `Item items<V>`; `max` bounds the number of items. Each item must consume at least one byte. */

@@ -199,7 +199,7 @@ describe('a device that has lost step', () => {
     const state = await stateOf(phone.store);
     const conversation: Conversation = { ...state.conversations.get(id)!, state: 'out-of-step' };
     const now = Date.now();
-    const emulation = { ...state.emulation!, hold: { notBefore: now + LATER }, pending: undefined };
+    const emulation = { ...state.emulation!, hold: { position: undefined, notBefore: now + LATER, pause: 0 }, pending: undefined };
     const asks = (announcedBy: number | undefined): boolean => {
       const join = { ...newJoin(conversation.groupId), announcedBy };
       const conversations = new Map(state.conversations).set(id, conversation);

@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { ROOT } from '../../../scripts/build/layout.ts';
+import { fuzz, judge } from '../../fuzz/run.ts';
+import type { Target } from '../../fuzz/target.ts';
+import { allTargets, NO_TARGET } from '../../fuzz/targets.ts';
+import { rounds } from '../../support/rounds.ts';
+import { sourceFiles } from '../../support/source-imports.ts';
+
+/** Cases over all targets; each run in the soak tries others than the last. */
+const CASES = rounds({ test: 24_000, soak: 1_000_000 });
+const SEED = rounds({ test: 1, soak: Date.now() % 1_000_000_000 });
+
+let targets: readonly Target[];
+
+beforeAll(async () => {
+  targets = await allTargets();
+}, 120_000);
+
+describe('every decoder of outside bytes', () => {
+  it('takes what the real code has made', () => {
+    for (const target of targets) {
+      for (const sample of target.samples) expect(judge(target, sample), target.name).toBe('taken');
+    }
+  });
+
+  it(
+    'gives a valid value of bounded size or an error of ours, and takes only the canonical form',
+    () => {
+      const each = Math.ceil(CASES / targets.length);
+      let [cases, taken] = [0, 0];
+      const wrong: string[] = [];
+      for (const target of targets) {
+        try {
+          const counted = fuzz(target, each, SEED);
+          cases += counted.cases;
+          taken += counted.taken;
+        } catch (error) {
+          wrong.push((error as Error).message);
+        }
+      }
+      expect(wrong).toEqual([]);
+      expect(cases).toBeGreaterThanOrEqual(CASES);
+      expect(taken).toBeLessThan(cases / 2); // else the mutations would change nothing that counts
+      console.info(`${cases} mutated inputs of ${targets.length} decoders from seed ${SEED}, ${taken} of them valid`);
+    },
+    rounds({ test: 120_000, soak: 3_600_000 }),
+  );
+
+  it('is a target, or has a reason not to be one', () => {
+    const covered = new Set(targets.flatMap(({ covers }) => covers));
+    const known = new Set([...covered, ...Object.keys(NO_TARGET)]);
+    const found = [...sourceFiles('src'), ...sourceFiles('server')].flatMap((file) =>
+      [
+        ...readFileSync(join(ROOT, file), 'utf8').matchAll(/^export (?:async )?(?:function|const) ((?:decode|parse|read|markRead)\w*)/gm),
+      ].map(([, name]) => name!),
+    );
+    expect(found.length).toBeGreaterThan(50);
+    expect(found.filter((name) => !known.has(name))).toEqual([]);
+    expect([...known].filter((name) => !found.includes(name))).toEqual([]);
+  });
+});
