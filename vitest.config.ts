@@ -1,7 +1,9 @@
+import { availableParallelism } from 'node:os';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   plugins: [svelte({ configFile: false })],
-  test: { include: ['tests/unit/**/*.test.ts'], environment: 'node' },
+  // By default one processor in two would be left to the runner, which has next to nothing to do.
+  test: { include: ['tests/unit/**/*.test.ts'], environment: 'node', maxWorkers: Math.max(2, availableParallelism() - 1) },
 });
