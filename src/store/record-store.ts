@@ -4,7 +4,8 @@ import { deleteDatabase, openDatabase, type StoreDatabase } from './database.ts'
 import { asStoreError, StoreError } from './errors.ts';
 import { readRange } from './read.ts';
 import { checkPath, withPrefix, type PathRange } from './record-path.ts';
-import { availableRootKeyStores, type RootKeyStore } from './root-key-store.ts';
+import { availableRootKeyStores } from './root-homes.ts';
+import type { RootKeyStore } from './root-key-store.ts';
 import { clearRoots, openSession, ringOf, STALE, type Session } from './session.ts';
 import { advanceRoot, clearUnnamed, moveSlice, planMoves } from './sweep.ts';
 import { commit, sealChanges } from './write.ts';

@@ -1,6 +1,5 @@
-import { deleteDB, openDB, wrap, type IDBPDatabase } from 'idb';
 import { Secret, toHex } from '../bytes/index.ts';
-import { asStoreError, StoreError } from './errors.ts';
+import { asStoreError } from './errors.ts';
 
 /**
  * Where the root lies: the one key above all others of the store. It has a place of its own that can
@@ -10,89 +9,43 @@ import { asStoreError, StoreError } from './errors.ts';
  */
 export interface RootKeyStore {
   readonly home: RootHome;
-  /** Makes a random root; resolves when it is on the disk. Returns its name. @throws StoreError */
+  /** Makes a random root; resolves when it is written. Returns its name. @throws StoreError */
   create(): Promise<string>;
-  /** The root, for the caller to wipe; undefined when there is none of that name. @throws StoreError */
+  /** The root, for the caller to wipe; undefined when there is none of that name, or no root in its place. @throws StoreError */
   load(name: string): Promise<Secret<'store-root'> | undefined>;
   /** Deletes every root but this one. One that cannot be deleted now stays for the next time. */
   retainOnly(name: string | undefined): Promise<void>;
 }
 
-export type RootHome = 'bucket' | 'database';
+export type RootHome = 'bucket' | 'opfs' | 'database';
 
-const ROOT_LENGTH = 32; // bytes
-const PREFIX = 'chorus-root-';
-const DATABASE_IN_BUCKET = 'root';
-const STORE = 'root';
-const KEY = 'key';
-
-/** The parts of the Storage Buckets API in use; TypeScript does not know it yet. */
-export interface BucketManager {
-  keys(): Promise<string[]>;
-  open(name: string, options: { durability: 'strict'; persisted: boolean }): Promise<{ readonly indexedDB: IDBFactory }>;
-  delete(name: string): Promise<void>;
-}
-
-/** One IndexedDB database per root in one way or another. */
-interface Shelf {
+/** What a home does with roots by their names. Anything may fail, by the browser's errors. */
+export interface RootShelf {
+  /** All that lies there; what else is there is told by its name. */
   names(): Promise<readonly string[]>;
-  open(name: string): Promise<IDBPDatabase>;
+  /** Under a name that was never there before; resolves when it would be read by the next start. */
+  write(name: string, root: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Whatever lies in the place of a root. */
+  read(name: string): Promise<unknown>;
   remove(name: string): Promise<void>;
 }
 
-/** A Storage Bucket per root: deleting it deletes its files. */
-export function bucketRootKeyStore(buckets: BucketManager): RootKeyStore {
-  return rootKeyStore('bucket', {
-    names: () => buckets.keys(),
-    open: async (name) => {
-      const bucket = await buckets.open(name, { durability: 'strict', persisted: true });
-      const request = bucket.indexedDB.open(DATABASE_IN_BUCKET, 1);
-      request.addEventListener('upgradeneeded', () => request.result.createObjectStore(STORE));
-      const database = await wrap(request);
-      if (database === undefined) throw new StoreError('unavailable');
-      return database;
-    },
-    remove: (name) => buckets.delete(name),
-  });
-}
+export const ROOT_LENGTH = 32; // bytes
+/** Random: two contexts at their first start must not share one, and a new root never takes an old one's place. */
+const NAME_LENGTH = 8; // bytes
+const PREFIX = 'chorus-root-';
+const NAME = /^chorus-root-[0-9a-f]{16}$/;
 
-/** A database per root, where there are no buckets. Its deletion may leave bytes in the files that all databases of the origin share. */
-export function databaseRootKeyStore(): RootKeyStore {
-  return rootKeyStore('database', {
-    names: async () => (await indexedDB.databases()).map(({ name }) => name ?? ''),
-    open: (name) =>
-      openDB(name, 1, {
-        upgrade: (database) => void database.createObjectStore(STORE),
-        blocking: (_current, _blocked, event) => (event.target as IDBDatabase).close(),
-      }),
-    remove: (name) => deleteDB(name),
-  });
-}
-
-/** What this browser has, the best first. */
-export function availableRootKeyStores(): RootKeyStore[] {
-  const { storageBuckets } = navigator as Navigator & { readonly storageBuckets?: BucketManager };
-  return storageBuckets === undefined ? [databaseRootKeyStore()] : [bucketRootKeyStore(storageBuckets), databaseRootKeyStore()];
-}
-
-function rootKeyStore(home: RootHome, shelf: Shelf): RootKeyStore {
-  async function roots(): Promise<string[]> {
-    return (await shelf.names()).filter((name) => name.startsWith(PREFIX));
-  }
-
+/** @param isLeftover Names what may lie on the shelf beside roots, and is to go with the old ones. */
+export function rootKeyStore(home: RootHome, shelf: RootShelf, isLeftover: (name: string) => boolean = () => false): RootKeyStore {
   async function create(): Promise<string> {
-    const name = PREFIX + toHex(crypto.getRandomValues(new Uint8Array(8))); // random: two contexts at their first start must not share one
+    const name = PREFIX + toHex(crypto.getRandomValues(new Uint8Array(NAME_LENGTH)));
     const root = crypto.getRandomValues(new Uint8Array(ROOT_LENGTH));
     try {
-      const database = await shelf.open(name);
-      try {
-        const transaction = database.transaction(STORE, 'readwrite', { durability: 'strict' });
-        await Promise.all([transaction.store.put(root, KEY), transaction.done]);
-      } finally {
-        database.close();
-      }
+      await shelf.write(name, root);
       return name;
     } catch (error) {
+      await shelf.remove(name).catch(() => undefined); // if it cannot go now: nobody names it
       throw asStoreError(error, 'unavailable');
     } finally {
       root.fill(0);
@@ -101,23 +54,17 @@ function rootKeyStore(home: RootHome, shelf: Shelf): RootKeyStore {
 
   async function load(name: string): Promise<Secret<'store-root'> | undefined> {
     try {
-      if (!(await roots()).includes(name)) return undefined; // opening would make an empty one
-      const database = await shelf.open(name);
-      try {
-        const root: unknown = await database.get(STORE, KEY);
-        if (root === undefined) return undefined;
-        if (!(root instanceof Uint8Array) || root.length !== ROOT_LENGTH) throw new StoreError('root-missing');
-        return Secret.of('store-root', root);
-      } finally {
-        database.close();
-      }
+      if (!NAME.test(name) || !(await shelf.names()).includes(name)) return undefined; // opening would make an empty one
+      const root = await shelf.read(name);
+      return root instanceof Uint8Array && root.length === ROOT_LENGTH ? Secret.of('store-root', root) : undefined;
     } catch (error) {
       throw asStoreError(error, 'unavailable');
     }
   }
 
   async function retainOnly(name: string | undefined): Promise<void> {
-    const others = (await roots().catch(() => [])).filter((other) => other !== name);
+    const names = await shelf.names().catch(() => []);
+    const others = names.filter((other) => other !== name && (NAME.test(other) || isLeftover(other)));
     await Promise.allSettled(others.map((other) => shelf.remove(other)));
   }
 

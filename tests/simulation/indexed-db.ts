@@ -1,4 +1,4 @@
-import type { BucketManager } from '../../src/store/root-key-store.ts';
+import type { BucketManager } from '../../src/store/indexed-db-roots.ts';
 import { cloned, copyOf, KeyRange, sortKey, View, type Data, type Key, type Query, type Row, type Rows, type Written } from './idb-data.ts';
 import type { Actor, Scheduler } from './scheduler.ts';
 

@@ -1,5 +1,5 @@
 import { IDBFactory as FakeFactory } from 'fake-indexeddb';
-import type { BucketManager } from '../../src/store/root-key-store.ts';
+import type { BucketManager } from '../../src/store/indexed-db-roots.ts';
 
 /** Storage Buckets in memory: an IndexedDB of its own each, gone with the bucket. */
 export class FakeBuckets implements BucketManager {

@@ -1,9 +1,13 @@
 import { IDBDatabase as FakeDatabase, IDBObjectStore as FakeObjectStore } from 'fake-indexeddb';
 import { vi } from 'vitest';
-import type { FakeBuckets } from './fake-buckets.ts';
+import { FakeBuckets } from './fake-buckets.ts';
+import type { FakeDirectory } from './fake-opfs.ts';
 
-/** From the given call on the process is dead: whatever it asks of its storage fails. */
-export function dieAt(buckets: FakeBuckets, call: number): { readonly calls: () => number; revive(): void } {
+/**
+ * From the given call on the process is dead: whatever it asks of its storage fails, of IndexedDB and of the place
+ * where the root lies, if that is another.
+ */
+export function dieAt(place: FakeBuckets | FakeDirectory | undefined, call: number): { readonly calls: () => number; revive(): void } {
   let calls = 0;
   const die = (): void => {
     if (++calls >= call) throw new DOMException('dead', 'AbortError');
@@ -20,12 +24,20 @@ export function dieAt(buckets: FakeBuckets, call: number): { readonly calls: () 
       return original.apply(this, args) as never;
     });
   }
-  for (const method of ['open', 'delete', 'keys'] as const) {
-    const original = buckets[method].bind(buckets) as (...args: unknown[]) => Promise<never>;
-    vi.spyOn(buckets, method).mockImplementation(async (...args: unknown[]) => {
-      die();
-      return original(...args);
-    });
-  }
-  return { calls: () => calls, revive: () => void vi.restoreAllMocks() };
+  if (place instanceof FakeBuckets) {
+    for (const method of ['open', 'delete', 'keys'] as const) {
+      const original = place[method].bind(place) as (...args: unknown[]) => Promise<never>;
+      vi.spyOn(place, method).mockImplementation(async (...args: unknown[]) => {
+        die();
+        return original(...args);
+      });
+    }
+  } else if (place !== undefined) place.before = die;
+  return {
+    calls: () => calls,
+    revive: () => {
+      vi.restoreAllMocks();
+      if (place !== undefined && !(place instanceof FakeBuckets)) place.restart();
+    },
+  };
 }

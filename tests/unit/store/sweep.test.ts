@@ -4,30 +4,30 @@ import { IDBFactory as FakeFactory, IDBObjectStore as FakeObjectStore } from 'fa
 import { openDB } from 'idb';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { utf8 } from '../../../src/bytes/index.ts';
-import { bucketRootKeyStore, createRecordStore, type Exclusive, type RecordStore } from '../../../src/store/index.ts';
+import { createRecordStore, type Exclusive, type RecordStore } from '../../../src/store/index.ts';
 import { keyId } from '../../../src/store/key-ring.ts';
 import { scopeOf } from '../../../src/store/record-path.ts';
 import { open, openSealedKey, wrappingKey, type SealedValue } from '../../../src/store/sealing.ts';
-import { FakeBuckets } from '../../support/fake-buckets.ts';
+import { fakeHomes, type FakeHome } from '../../support/root-homes.ts';
 import { dieAt } from '../../support/storage-death.ts';
 import { asText, changes } from '../../support/store-contract.ts';
 
 const NAME = 'chorus';
 
-let buckets: FakeBuckets;
+let home: FakeHome;
 let now: number;
 beforeEach(() => {
   indexedDB = new FakeFactory();
-  buckets = new FakeBuckets();
+  home = fakeHomes.bucket();
   now = 1_000;
 });
 afterEach(() => {
   vi.restoreAllMocks();
 });
 
-const openStore = (): RecordStore => createRecordStore({ name: NAME, roots: [bucketRootKeyStore(buckets)], now: () => now });
+const openStore = (): RecordStore => createRecordStore({ name: NAME, roots: [home.store], now: () => now });
 const alone: Exclusive = (task) => task();
-const roots = (): string[] => [...buckets.buckets.keys()];
+const roots = (): Promise<string[]> => home.names();
 const texts = async (store: RecordStore): Promise<Record<string, string>> => Object.fromEntries(asText(await store.load('')));
 
 /** All that lies in the database, as somebody with a copy of the files has it, deleted records of earlier copies included. */
@@ -60,8 +60,7 @@ async function copyOfFiles(): Promise<Copy> {
 }
 
 async function rootsNow(): Promise<CryptoKey[]> {
-  const shelf = bucketRootKeyStore(buckets);
-  return Promise.all(roots().map(async (name) => wrappingKey((await shelf.load(name))!)));
+  return Promise.all((await roots()).map(async (name) => wrappingKey((await home.store.load(name))!)));
 }
 
 /** What of the copied records opens with these roots and all keys that were ever copied: path and text. */
@@ -94,13 +93,13 @@ describe('a sweep', () => {
     await store.write(changes({ cursor: '1', 'group/aa/tree': 'oak', 'message/aa/1': 'hi', device: 'Laptop' }));
     await store.write(changes({ cursor: '2' }));
     const before = await texts(store);
-    const [old] = roots();
+    const [old] = await roots();
     now = 5_000;
     await store.sweep(alone);
     expect(await texts(store)).toEqual(before);
     expect(await texts(openStore())).toEqual(before);
-    expect(roots()).toHaveLength(1);
-    expect(roots()[0]).not.toBe(old);
+    expect(await roots()).toHaveLength(1);
+    expect((await roots())[0]).not.toBe(old);
     expect(await store.sweepStatus()).toEqual({ at: 5_000, due: false });
   });
 
@@ -199,7 +198,7 @@ describe('a sweep', () => {
     await two.sweep(alone);
     await one.write(changes({ cursor: '3' }));
     expect(await texts(two)).toEqual({ cursor: '3', 'group/aa/tree': 'elm' });
-    expect(roots()).toHaveLength(1);
+    expect(await roots()).toHaveLength(1);
   });
 
   it('is due once something was overwritten or deleted, and not for what is only added', async () => {
@@ -213,12 +212,12 @@ describe('a sweep', () => {
   });
 });
 
-describe('a sweep that is cut off', () => {
+describe.each(['bucket', 'opfs', 'database'] as const)('a sweep that is cut off, with roots in the home "%s",', (kind) => {
   it('at any call to the browser’s storage loses nothing, and the next one does it all', async () => {
     let call = 1;
     for (let finished = false; !finished; call++) {
       indexedDB = new FakeFactory();
-      buckets = new FakeBuckets();
+      home = fakeHomes[kind]();
       const store = openStore();
       await store.write(
         changes({ cursor: '1', 'group/aa/tree': 'oak', 'group/bb/tree': 'elm', 'message/aa/1': 'one', 'message/aa/2': 'two' }),
@@ -226,8 +225,8 @@ describe('a sweep that is cut off', () => {
       await store.write(changes({ cursor: '2', 'group/aa/tree': 'ash' }, ['message/aa/1', 'group/bb/tree']));
       const before = await texts(store);
       const early = await copyOfFiles();
-      const oldRoots = roots();
-      const death = dieAt(buckets, call);
+      const oldRoots = await roots();
+      const death = dieAt(home.place, call);
       await store.sweep(alone).catch(() => undefined);
       finished = death.calls() < call;
       death.revive();
@@ -235,11 +234,11 @@ describe('a sweep that is cut off', () => {
       const next = openStore();
       expect(await texts(next), `call ${call}`).toEqual(before);
       await next.tidy(alone);
-      expect(roots(), `call ${call}`).toHaveLength(1);
+      expect(await roots(), `call ${call}`).toHaveLength(1);
       await next.write(changes({ cursor: '3' }));
       await next.sweep(alone);
       expect(await texts(openStore()), `call ${call}`).toEqual({ ...before, cursor: '3' });
-      expect(roots()).not.toContain(oldRoots[0]);
+      expect(await roots()).not.toContain(oldRoots[0]);
       expect(await readable(early, await rootsNow(), [early, await copyOfFiles()]), `call ${call}`).toEqual({});
     }
     expect(call).toBeGreaterThan(20);
@@ -276,7 +275,7 @@ describe('any life of a store', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(action, { maxLength: 20 }), async (actions) => {
         indexedDB = new FakeFactory();
-        buckets = new FakeBuckets();
+        home = fakeHomes.bucket();
         let [store, other] = [openStore(), openStore()];
         const plain = new Map<string, string>();
         for (const step of actions) {
@@ -287,7 +286,7 @@ describe('any life of a store', () => {
             for (const [each, text] of Object.entries(step.puts)) plain.set(each, text);
           } else if (step.kind === 'sweep') await store.sweep(alone);
           else if (step.kind === 'cut') {
-            const death = dieAt(buckets, step.call);
+            const death = dieAt(home.place, step.call);
             await store.sweep(alone).catch(() => undefined);
             death.revive();
             store = openStore();
