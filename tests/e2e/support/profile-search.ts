@@ -1,6 +1,6 @@
 import { createDecipheriv, hkdfSync } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { cp, mkdtemp } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import type { Page } from '@playwright/test';
@@ -105,6 +105,28 @@ export async function rootsIn(page: Page): Promise<Map<string, Buffer>> {
     return roots;
   });
   return new Map(found.map(([name, root]) => [name, Buffer.from(root)]));
+}
+
+/** All files of the origin private file system, those that are being written included. */
+export async function filesInOpfs(page: Page): Promise<Map<string, Buffer>> {
+  const found = await page.evaluate(async () => {
+    const files: [string, number[]][] = [];
+    for await (const [name, handle] of await navigator.storage.getDirectory()) {
+      const file = await (handle as FileSystemFileHandle).getFile();
+      files.push([name, [...new Uint8Array(await file.arrayBuffer())]]);
+    }
+    return files;
+  });
+  return new Map(found.map(([name, content]) => [name, Buffer.from(content)]));
+}
+
+/** Every file of a profile, the browser's caches included, in which these bytes lie. */
+export async function filesWith(folder: string, bytes: Buffer): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  // The browser may be running, and deletes files of its own.
+  const found = await Promise.all(paths.map(async (path) => (await readFile(path).catch(() => Buffer.alloc(0))).includes(bytes)));
+  return paths.filter((_, index) => found[index]).map((path) => relative(folder, path));
 }
 
 /**
