@@ -2,6 +2,8 @@ import type { Exclusive, RecordStore, SweepStatus } from '../src/store/index.ts'
 
 /** What was deleted is readable from a copy of the browser's files for this long at most while this device is in use. ms */
 const SWEEP_EVERY = 5 * 60_000;
+/** What a person deletes within this time goes in one sweep. ms */
+const SOON = 4_000;
 /** The store is asked this often whether a sweep is due, however many events there are. ms */
 const LOOK_EVERY = 30_000;
 
@@ -11,6 +13,8 @@ export interface SweeperParts {
   readonly exclusive: Exclusive;
   /** ms since 1970. */
   readonly now: () => number;
+  /** Resolves after `ms`. */
+  readonly pause: (ms: number) => Promise<void>;
 }
 
 /** Has the store swept in time, by whatever event wakes the worker, with a tab open or without. */
@@ -19,6 +23,7 @@ export class Sweeper {
   #lookedAt = -Infinity;
   #tidied = false;
   #running: Promise<void> | undefined;
+  #soon: Promise<void> | undefined;
 
   constructor(parts: SweeperParts) {
     this.#parts = parts;
@@ -39,6 +44,15 @@ export class Sweeper {
     const { store, exclusive } = this.#parts;
     while (this.#running !== undefined) await this.#running.catch(() => undefined);
     await this.#run(() => store.setLock(exclusive, passphrase));
+  }
+
+  /** For what a person has deleted: in a few seconds, and once for all that goes until then. Resolves when it is swept. @throws StoreError */
+  soon(): Promise<void> {
+    return (this.#soon ??= this.#parts.pause(SOON).then(async () => {
+      this.#soon = undefined;
+      await this.#running?.catch(() => undefined); // it may have begun before
+      if ((await this.status()).due) await this.sweep();
+    }));
   }
 
   #run(work: () => Promise<void>): Promise<void> {

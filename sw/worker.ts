@@ -56,7 +56,8 @@ const delivery = createDeliveryClient({ baseUrl: location.origin, fetch: (input,
 
 const store = createRecordStore();
 const exclusive = <Result>(task: () => Promise<Result>): Promise<Result> => navigator.locks.request(ENGINE_LOCK, task);
-const sweeper = new Sweeper({ store, exclusive, now: Date.now });
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const sweeper = new Sweeper({ store, exclusive, now: Date.now, pause });
 
 const runtime = createRuntime({
   store,
@@ -70,6 +71,7 @@ const runtime = createRuntime({
   },
   notify: (notification) => background.start(notify(notification)),
   withdraw: (tag) => background.start(withdrawMessages(notifications, tag)),
+  deleted: () => background.start(sweeper.soon()),
   cleared: () => background.start(clearBrowser()),
   requestSync,
   sleep,

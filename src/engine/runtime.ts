@@ -46,6 +46,8 @@ export interface RuntimePorts {
   readonly notify: (notification: { tag: string; title: string; body: string; conversationId: string }) => void;
   /** Takes the notification with this tag from the screen, if it is there. */
   readonly withdraw: (tag: string) => void;
+  /** A person has deleted something, here or on another of their devices: it is to leave the browser's files soon. */
+  readonly deleted: () => void;
   /** Everything was deleted: what the browser shows or keeps for this device besides the store is to go too. */
   readonly cleared: () => void;
   /** Something waits for the network: ask to be woken when it is back. */
@@ -371,6 +373,8 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
     const forgotten = [...new Set(result.dropped.map(({ conversationId }) => conversationId))];
     this.#ports.changed({ state: true, conversations: changedConversations, forgotten });
     for (const place of result.dropped) this.#ports.withdraw(tagOf(place));
+    const asked = input.type === 'command' ? input.command.command : undefined;
+    if (result.dropped.length > 0 || asked === 'forget' || asked === 'discard') this.#ports.deleted();
     for (const line of result.notifications) await this.#notify(line);
     return result;
   }

@@ -1,6 +1,7 @@
 import type { Locator, Page } from '@playwright/test';
 import { expect, test } from './support/fixtures.ts';
 import { createAccount, line, linkDevice, openConversation, sees, send, startConversation } from './support/person.ts';
+import { rootNamesIn } from './support/profile-search.ts';
 
 /** What this origin still holds: paths of records, and everything else that a page can leave behind. */
 async function heldBy(
@@ -72,6 +73,7 @@ test('a message is deleted on all of a person’s devices; logging out and delet
   await expect(laptop.page.getByRole('dialog')).toBeVisible();
   await laptop.page.keyboard.press('Escape');
   await expect(laptop.page.getByRole('button', { name: 'Delete for me: Burn this' })).toBeFocused();
+  const roots = await Promise.all([laptop, phone].map(({ page }) => rootNamesIn(page)));
   await deleteForMe(laptop.page, 'Burn this');
   for (const { page } of [laptop, phone]) {
     await expect(line(page, 'Burn this')).toHaveCount(0);
@@ -86,6 +88,11 @@ test('a message is deleted on all of a person’s devices; logging out and delet
     await expect(page.getByRole('list', { name: 'Messages' })).not.toContainText(/Burn this|Good night/);
   }
   for (const text of ['Hello', 'Burn this', 'Good night']) await sees(ben.page, text);
+  // Both have swept by themselves, long before the five minutes are over.
+  for (const [index, { page }] of [laptop, phone].entries()) {
+    const [before] = roots[index]!;
+    await expect.poll(async () => (await rootNamesIn(page)).includes(before!), { timeout: 15_000 }).toBe(false);
+  }
 
   // Logging out, with a draft in the other tab.
   const list = laptop.page.getByRole('list', { name: 'Your devices' });

@@ -4,7 +4,17 @@ import { rounds } from '../support/rounds.ts';
 import { callWorker } from './support/bridge.ts';
 import { expect, test } from './support/fixtures.ts';
 import { createAccount, openConversation, sees, send, startConversation } from './support/person.ts';
-import { copyOf, openWith, rootsIn, sealedIn, searchProfile, wrappingKeyOf, type Sealed, type Search } from './support/profile-search.ts';
+import {
+  copyOf,
+  openWith,
+  rootNamesIn,
+  rootsIn,
+  sealedIn,
+  searchProfile,
+  wrappingKeyOf,
+  type Sealed,
+  type Search,
+} from './support/profile-search.ts';
 
 /** Long rounds look at every file; the test leaves out what the browser keeps of the network: the app's own files. */
 const THOROUGH = rounds({ test: 0, soak: 1 }) === 1;
@@ -112,7 +122,7 @@ test('a browser that is killed in the middle of a sweep has a usable root, and n
 
     await openConversation(laptop.page, 'ben');
     for (let i = 1; i <= kill; i++) await sees(laptop.page, `message ${i}`);
-    await expect.poll(async () => (await rootsIn(laptop.page)).size).toBe(1);
+    await expect.poll(async () => (await rootNamesIn(laptop.page)).length).toBe(1);
     const [present] = (await rootsIn(laptop.page)).values();
     const left = older.filter((root) => !root.equals(present!));
     let found = 0;
@@ -128,7 +138,7 @@ test('a browser that is killed in the middle of a sweep has a usable root, and n
 test('a worker without any tab sweeps when a background sync wakes it', async ({ device }) => {
   const laptop = await device('laptop');
   await createAccount(laptop.page, 'anna', 'Laptop');
-  const [before] = (await rootsIn(laptop.page)).keys();
+  const [before] = await rootNamesIn(laptop.page);
   // As if the last sweep had been an hour ago.
   await laptop.page.evaluate(
     (at) =>
@@ -149,7 +159,7 @@ test('a worker without any tab sweeps when a background sync wakes it', async ({
   await laptop.worker.stop();
   await laptop.worker.sync('chorus-outbox');
   const page = await laptop.newTab();
-  await expect.poll(async () => [...(await rootsIn(page)).keys()].includes(before!)).toBe(false);
+  await expect.poll(async () => (await rootNamesIn(page)).includes(before!)).toBe(false);
   await devicesPage(page);
   await expect(page.getByText('Last swept')).toBeVisible();
 });

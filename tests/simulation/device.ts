@@ -222,7 +222,7 @@ export class Device implements Line {
         this.#parts.stepBegins(this, mortal);
         return task();
       });
-    const sweeper = new Sweeper({ store, exclusive, now });
+    const sweeper = new Sweeper({ store, exclusive, now, pause: (ms) => sleep(scheduler, mortal, ms, new AbortController().signal) });
     const runtime = createRuntime({
       store,
       delivery,
@@ -235,6 +235,7 @@ export class Device implements Line {
       changed: () => undefined,
       notify: () => undefined,
       withdraw: () => undefined,
+      deleted: () => undefined,
       cleared: () => undefined,
       requestSync: () => undefined,
       sleep: (ms, signal) => sleep(scheduler, mortal, ms, signal),

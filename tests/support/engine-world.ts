@@ -102,6 +102,8 @@ export class TestDevice {
   readonly notifications: { readonly title: string; readonly body: string }[] = [];
   /** Tags of notifications taken back. */
   readonly withdrawn: string[] = [];
+  /** How often the store was to be swept soon. */
+  deleted = 0;
   /** How often everything was deleted. */
   cleared = 0;
   /** How often the server has refused what, by problem type. */
@@ -299,6 +301,7 @@ export class TestDevice {
       },
       notify: (notification) => this.notifications.push(notification),
       withdraw: (tag) => this.withdrawn.push(tag),
+      deleted: () => (this.deleted += 1),
       cleared: () => (this.cleared += 1),
       requestSync: () => undefined,
       sleep: (ms, signal) => sleep(ms, AbortSignal.any([signal, stop.signal])),

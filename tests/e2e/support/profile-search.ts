@@ -1,6 +1,6 @@
 import { createDecipheriv, hkdfSync } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { cp, mkdtemp, readdir, readFile } from 'node:fs/promises';
+import { cp, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import type { Page } from '@playwright/test';
@@ -85,6 +85,11 @@ export interface Search {
   readonly windows: number;
 }
 
+/** Names of the buckets that roots lie in; unlike `rootsIn` also while the device sweeps. */
+export function rootNamesIn(page: Page): Promise<string[]> {
+  return page.evaluate(() => (navigator as Navigator & { storageBuckets: { keys(): Promise<string[]> } }).storageBuckets.keys());
+}
+
 /** The roots that lie in the browser's storage, by the buckets' names. */
 export async function rootsIn(page: Page): Promise<Map<string, Buffer>> {
   const found = await page.evaluate(async () => {
@@ -121,12 +126,12 @@ export async function filesInOpfs(page: Page): Promise<Map<string, Buffer>> {
 }
 
 /** Every file of a profile, the browser's caches included, in which these bytes lie. */
-export async function filesWith(folder: string, bytes: Buffer): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  // The browser may be running, and deletes files of its own.
-  const found = await Promise.all(paths.map(async (path) => (await readFile(path).catch(() => Buffer.alloc(0))).includes(bytes)));
-  return paths.filter((_, index) => found[index]).map((path) => relative(folder, path));
+export function filesWith(folder: string, bytes: Buffer): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => contentOf(path)?.includes(bytes) === true)
+    .map((path) => relative(folder, path));
 }
 
 /**
@@ -142,7 +147,8 @@ export function searchProfile(folder: string, leaveOut: RegExp | undefined, look
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
     if (leaveOut?.test(path) === true) continue;
-    const content = readFileSync(path);
+    const content = contentOf(path);
+    if (content === undefined) continue;
     files += 1;
     bytes += content.length;
     const counts = new Uint16Array(256);
@@ -165,4 +171,14 @@ export function searchProfile(folder: string, leaveOut: RegExp | undefined, look
     }
   }
   return { files, bytes, windows: seen.size };
+}
+
+/** Undefined when it is gone: the browser may be running, and deletes files of its own. */
+function contentOf(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
 }

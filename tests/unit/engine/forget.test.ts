@@ -104,6 +104,18 @@ describe('a deleted message', () => {
     for (const device of [laptop, phone]) expect(device.withdrawn).toEqual([`${id}/${two!.position}`]);
   });
 
+  it('is to leave the files of every device of the person soon, and one that waits to be sent those of its own', async () => {
+    const { laptop, phone, ben, id } = await people();
+    expect([laptop.deleted, phone.deleted]).toEqual([0, 0]);
+    await forget(laptop, id, 'two');
+    await gone(phone, id, 'two');
+    expect([laptop.deleted, phone.deleted]).toEqual([1, 1]);
+    laptop.goOffline();
+    await laptop.send(id, 'four');
+    await forget(laptop, id, 'four');
+    expect([laptop.deleted, phone.deleted, ben.deleted]).toEqual([2, 1, 0]);
+  });
+
   it('is deleted without a network, and on the other devices as soon as there is one, in a message or two', async () => {
     const { laptop, phone, ben, id } = await people();
     laptop.goOffline();

@@ -40,6 +40,7 @@ class Browser {
       changed: () => undefined,
       notify: () => undefined,
       withdraw: () => undefined,
+      deleted: () => undefined,
       cleared: () => undefined,
       requestSync: () => this.#register(),
       sleep: (ms, signal) => new Promise((wake) => this.#sleepers.push({ until: this.#clock + ms, signal, wake })),

@@ -9,6 +9,7 @@ function world() {
   let time = 0;
   let status = { at: 0, due: true };
   let finish: (() => void) | undefined;
+  const pauses: { readonly ms: number; readonly over: () => void }[] = [];
   const sweeper = new Sweeper({
     store: {
       tidy: async () => void calls.push('tidy'),
@@ -25,15 +26,21 @@ function world() {
     },
     exclusive: (task) => task(),
     now: () => time,
+    pause: (ms) => new Promise((over) => pauses.push({ ms, over })),
   });
   return {
     sweeper,
     calls,
+    pauses,
     at: (minutes: number) => (time = minutes * MINUTE),
     delete: () => (status = { ...status, due: true }),
     finish: () => finish?.(),
   };
 }
+
+const settled = async (): Promise<void> => {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+};
 
 describe('the worker sweeps', () => {
   it('five minutes after the last sweep, once something was deleted, whichever event wakes it', async () => {
@@ -60,7 +67,7 @@ describe('the worker sweeps', () => {
     const { sweeper, calls, at } = world();
     at(-1_000);
     void sweeper.whenDue();
-    for (let i = 0; i < 20; i++) await Promise.resolve();
+    await settled();
     expect(calls).toEqual(['tidy', 'look', 'sweep']);
   });
 
@@ -87,11 +94,52 @@ describe('the worker sweeps', () => {
     expect(calls).toEqual(['sweep']);
   });
 
+  it('seconds after a person has deleted something, once for all that goes until then', async () => {
+    const { sweeper, calls, pauses, finish, ...rest } = world();
+    const all = Promise.all([sweeper.soon(), sweeper.soon(), sweeper.soon()]);
+    await settled();
+    expect(calls).toEqual([]);
+    expect(pauses).toHaveLength(1);
+    expect(pauses[0]!.ms).toBeGreaterThanOrEqual(1_000);
+    expect(pauses[0]!.ms).toBeLessThanOrEqual(10_000);
+    pauses[0]!.over();
+    await settled();
+    expect(calls).toEqual(['look', 'sweep']);
+    finish();
+    await all;
+    // Nothing was deleted since: what was asked for has gone with another sweep.
+    const again = sweeper.soon();
+    pauses[1]!.over();
+    await again;
+    expect(calls).toEqual(['look', 'sweep', 'look']);
+    rest.delete();
+    void sweeper.soon();
+    pauses[2]!.over();
+    await settled();
+    expect(calls).toEqual(['look', 'sweep', 'look', 'look', 'sweep']);
+  });
+
+  it('once more for what was deleted while it swept', async () => {
+    const { sweeper, calls, pauses, finish, ...rest } = world();
+    const first = sweeper.sweep();
+    const soon = sweeper.soon();
+    pauses[0]!.over();
+    await settled();
+    expect(calls).toEqual(['sweep']);
+    finish();
+    await first;
+    rest.delete();
+    await settled();
+    expect(calls).toEqual(['sweep', 'look', 'sweep']);
+    finish();
+    await soon;
+  });
+
   it('before the app lock is turned on, if it had begun', async () => {
     const { sweeper, calls, finish } = world();
     const sweep = sweeper.sweep();
     const lock = sweeper.setLock('correct horse');
-    for (let i = 0; i < 20; i++) await Promise.resolve();
+    await settled();
     expect(calls).toEqual(['sweep']);
     finish();
     await Promise.all([sweep, lock]);
