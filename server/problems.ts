@@ -8,6 +8,7 @@ const TITLES: Readonly<Record<ProblemType, string>> = {
   'stale-emulation-epoch': 'The emulation group is in another epoch',
   'stale-key-version': 'The account has another signature key',
   'stale-log': 'The Welcome does not cover the emulation log',
+  'log-changed': 'The log is not the one that the device has followed',
   'group-exists': 'The group exists already',
   'unknown-group': 'No such group',
   'not-a-member': 'The account is no member of the group',

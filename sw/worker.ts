@@ -75,7 +75,7 @@ const runtime = createRuntime({
   cleared: () => background.start(clearBrowser()),
   requestSync,
   sleep,
-  prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
+  prepareEventStream: (after, proof, mark) => delivery.prepareEventStream(after, proof, mark),
   readEntry: (data) => fromJson(sequenceEntryFrame, data),
   readStock: (data) => fromJson(stockFrame, data)?.stock,
 });

@@ -1,6 +1,7 @@
 import type { Database } from 'better-sqlite3';
 import { equal } from '../../src/bytes/index.ts';
 import type { AccountId, DeliveryCalls, EntryKind, ListedGroup, SequenceEntry } from '../../src/engine/ports.ts';
+import { sequenceMark } from '../../src/virtual-client/sequence-mark.ts';
 import { BLOB_LIFETIME, MAX_BLOB_BYTES } from '../limits.ts';
 import { Refusal } from '../problems.ts';
 import type { ExternalBases } from './sqlite-external-bases.ts';
@@ -65,6 +66,11 @@ export function readsOf(database: Database, externalBases: ExternalBases, invita
     return { entries, last: lastSequence.get(reader)?.last ?? 0 };
   }
 
+  function checkMark(reader: AccountId, after: number, mark: Uint8Array): void {
+    const row = entriesAfter.get(reader, after - 1, 1);
+    if (row?.sequence !== after || !equal(sequenceMark(entry(reader, row)), mark)) throw new Refusal('log-changed');
+  }
+
   function group(reader: AccountId, groupId: Uint8Array, epoch: number | undefined): DeliveryCalls['fetch-group']['answer'] {
     const found = groupOf.get(groupId);
     if (found === undefined) throw new Refusal('unknown-group');
@@ -85,7 +91,7 @@ export function readsOf(database: Database, externalBases: ExternalBases, invita
   const groups = (reader: AccountId): ListedGroup[] =>
     groupsOf.all(reader).map(({ group_id, answered }) => ({ groupId: group_id, answered: answered === 1 }));
 
-  return { sequence, group, invitedGroup, groups };
+  return { sequence, checkMark, group, invitedGroup, groups };
 }
 
 /** Sealed state on its way to a linked device of the same account. Each function runs inside the caller's transaction. */

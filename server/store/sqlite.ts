@@ -54,6 +54,9 @@ export function openSqliteStore(path: string, consistency: Consistency): Deliver
           stock: keyPackages.stock(caller.accountId, now),
         })),
       ),
+    checkMark: async (caller, after, mark) => {
+      if (mark !== undefined) await read(as(caller, () => reads.checkMark(caller.accountId, after, mark)));
+    },
     confirmSequence: async (caller, sequence) => {
       const isWaiting = await read(as(caller, () => externalBases.isWaiting(caller.accountId)));
       if (isWaiting) await write(as(caller, () => externalBases.confirm(caller, sequence)));

@@ -91,6 +91,8 @@ export interface DeliveryStore {
     groupId: Uint8Array,
     invitedBy: Uint8Array | undefined,
   ): Promise<DeliveryCalls['open-invitation']['answer']>;
+  /** Whether the account's sequence is the one that the device has followed up to `after`. @throws log-changed when the entry there has another mark, or none */
+  checkMark(caller: Caller, after: number, mark: Uint8Array | undefined): Promise<void>;
   /** Entries of the account's sequence beyond `after`, at most `limit` and about `maxBytes`, but one if there is one. */
   readSequence(caller: Caller, after: number, limit: number, maxBytes: number, now: number): Promise<SequencePage>;
   /**

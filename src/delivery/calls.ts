@@ -24,6 +24,11 @@ const send = (method: 'POST' | 'PUT', target: string, value: object): CallShape 
   linkToken: undefined,
 });
 
+/** The query's end that names the last entry. */
+export function markQuery(mark: Uint8Array | undefined): string {
+  return mark === undefined ? '' : `&mark=${toBase64Url(mark)}`;
+}
+
 const shapes: { readonly [Call in DeliveryCall]: (request: DeliveryCalls[Call]['request']) => CallShape } = {
   'describe-server': () => get('/v1/server'),
   'create-account': (request) => send('POST', '/v1/accounts', request),
@@ -32,7 +37,7 @@ const shapes: { readonly [Call in DeliveryCall]: (request: DeliveryCalls[Call]['
   submit: ({ groupId, ...submission }) => send('POST', `/v1/groups/${toBase64Url(groupId)}/messages`, submission),
   'upload-key-packages': (request) => send('POST', '/v1/key-packages', request),
   'claim-key-packages': (request) => send('POST', '/v1/key-packages/claim', request),
-  'fetch-sequence': ({ after, limit }) => get(`/v1/sequence?after=${after}&limit=${limit}`),
+  'fetch-sequence': ({ after, limit, mark }) => get(`/v1/sequence?after=${after}&limit=${limit}${markQuery(mark)}`),
   'list-groups': () => get('/v1/groups'),
   'open-recovery': (request) => send('POST', '/v1/recovery/open', request),
   recover: (request) => send('POST', '/v1/recovery', request),

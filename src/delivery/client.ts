@@ -1,6 +1,6 @@
 import type { DeliveryAnswer, DeliveryCall, DeliveryCalls, DeliveryPort, DeviceProof } from '../engine/ports.ts';
 import { toBase64Url } from '../bytes/index.ts';
-import { type CallShape, LINK_TOKEN_HEADER, readAnswer, shapeOf } from './calls.ts';
+import { type CallShape, LINK_TOKEN_HEADER, markQuery, readAnswer, shapeOf } from './calls.ts';
 import { authorize } from './device-proof.ts';
 import type { PreparedEventStream } from './event-stream.ts';
 import { fromJson, problemFrame, type ProblemDocument } from './frames.ts';
@@ -24,7 +24,7 @@ export interface DeliveryClient extends DeliveryPort {
    * Address and signed headers for `followEvents`, good for one use within five minutes. Made where the key is,
    * used by the leader tab. After a `clock-skew` there, make any signed call first: it learns the server's clock.
    */
-  prepareEventStream(after: number, proof: DeviceProof): Promise<PreparedEventStream>;
+  prepareEventStream(after: number, proof: DeviceProof, mark?: Uint8Array): Promise<PreparedEventStream>;
   /** The device's clock, put right by what the server has told of its own; ms since 1970. */
   now(): number;
 }
@@ -79,8 +79,8 @@ export function createDeliveryClient(parts: DeliveryClientParts): DeliveryClient
     }
   }
 
-  async function prepareEventStream(after: number, proof: DeviceProof): Promise<PreparedEventStream> {
-    const target = `/v1/events?after=${after}`;
+  async function prepareEventStream(after: number, proof: DeviceProof, mark?: Uint8Array): Promise<PreparedEventStream> {
+    const target = `/v1/events?after=${after}${markQuery(mark)}`;
     return { url: parts.baseUrl + target, headers: { Authorization: await sign('GET', target, new Uint8Array(), proof) } };
   }
 

@@ -257,6 +257,7 @@ export const PROBLEM_STATUS: Readonly<Record<ProblemType, number>> = {
   'stale-emulation-epoch': 409,
   'stale-key-version': 409,
   'stale-log': 409,
+  'log-changed': 409,
   'group-exists': 409,
   'unknown-group': 404,
   'not-a-member': 403,

@@ -12,7 +12,7 @@ import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts'
 import { deviceKeyOf, isDeviceName, isUsername, newDevice } from './device.ts';
 import { forgetClosedLink } from './linking.ts';
 import { NO_REMOVAL } from './removal-state.ts';
-import { EMPTY_STATE, type EngineState } from './state.ts';
+import { beginningAt, EMPTY_STATE, type EngineState } from './state.ts';
 import { NO_PHRASE } from './recovery-phrase.ts';
 import { forgetRecovery } from './recovery.ts';
 import type { Turn } from './turn.ts';
@@ -61,6 +61,7 @@ export async function createAccount(turn: Turn, username: string, deviceName: st
       groupId,
       group,
       position: 0,
+      mark: undefined,
       joinedAt: 0,
       refusedCommit: undefined,
       endedEpochs: [],
@@ -137,7 +138,7 @@ export function onAccountAnswer(turn: Turn, answer: DeliveryAnswer<'create-accou
         formerKeys: [],
         authenticationKey: creating.authenticationKey,
       },
-      cursor: { sequence, known: sequence },
+      cursor: beginningAt(sequence),
       contacts: new Map([[toHex(accountId), creating.username]]),
     });
     turn.outcome = { command: 'createAccount', problem: undefined };

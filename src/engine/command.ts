@@ -15,6 +15,8 @@ export type Command =
   | { readonly command: 'forgetRecovery' }
   /** Of a conversation that somebody added the account to and that no device has answered in. */
   | { readonly command: 'decideRejoin'; readonly conversationId: string; readonly join: boolean }
+  /** A conversation whose log the server was set back in. */
+  | { readonly command: 'joinAgain'; readonly conversationId: string }
   | { readonly command: 'startLink'; readonly deviceName: string }
   | { readonly command: 'acceptLinkCode'; readonly code: string }
   | { readonly command: 'confirmLink'; readonly yes: boolean }

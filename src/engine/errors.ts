@@ -6,6 +6,7 @@ import { DecodeError } from '../wire/index.ts';
 export type EngineErrorCode =
   | 'malformed-entry'
   | 'unknown-group'
+  | 'older-group' // a GroupInfo of an epoch before the one that this device was in
   | 'out-of-order' // a log position that does not follow the last one
   | 'wrong-kind' // the message is not what the server says it is
   | 'not-vouched-for' // account binding missing or not signed by the authentication service

@@ -11,6 +11,7 @@ import type { SequenceEntry } from './ports.ts';
 import { followOutside, NeedGroupInfo, passBy, wantGroupInfo } from './rejoin.ts';
 import { forgetExpiredKeyPackages, forgetUnnamedEpochs } from './retention.ts';
 import { giveUpEcho } from './sending.ts';
+import { noteMark, passReread } from './set-back.ts';
 import type { Conversation } from './state.ts';
 import type { Turn } from './turn.ts';
 
@@ -20,14 +21,16 @@ import type { Turn } from './turn.ts';
  */
 export async function followEntries(turn: Turn, entries: readonly SequenceEntry[], last: number): Promise<void> {
   for (const entry of entries) {
-    const { cursor } = turn.state;
+    const before = turn.state;
+    const { cursor, setBack } = before;
+    if (setBack) return;
     if (entry.sequence <= cursor.sequence) continue;
     if (entry.sequence !== cursor.sequence + 1) {
       turn.behind = true;
       return;
     }
     try {
-      await turn.attempt(() => followEntry(turn, entry));
+      if (!passReread(turn, entry)) await turn.attempt(() => followEntry(turn, entry));
     } catch (error) {
       if (error instanceof NeedGroupInfo) {
         wantGroupInfo(turn, error);
@@ -35,7 +38,8 @@ export async function followEntries(turn: Turn, entries: readonly SequenceEntry[
       }
       refuse(turn, entry, error);
     }
-    turn.update({ cursor: { sequence: entry.sequence, known: Math.max(cursor.known, entry.sequence, last) } });
+    turn.update({ cursor: { ...cursor, sequence: entry.sequence, known: Math.max(cursor.known, entry.sequence, last) } });
+    noteMark(turn, entry, before);
   }
   if (last > turn.state.cursor.known) turn.update({ cursor: { ...turn.state.cursor, known: last } });
 }
@@ -67,7 +71,7 @@ function isOutside(turn: Turn, { kind, groupId }: SequenceEntry): boolean {
   const id = toHex(groupId);
   const state = turn.state.conversations.get(id)?.state;
   if (state === 'left') return turn.state.externalJoins.get(id)?.invitation !== undefined;
-  return state === undefined || state === 'out-of-step';
+  return state === undefined || state === 'out-of-step' || state === 'set-back';
 }
 
 /** Errors that say that the group goes on without this device: only joining anew would help. */
@@ -108,6 +112,11 @@ function refuse(turn: Turn, entry: SequenceEntry, error: unknown): void {
   else refuseGroupEntry(turn, entry, error.code);
 }
 
+/** The group's log goes on, and this device follows it no further than to its own return. */
+function isWithoutUs({ state }: Conversation): boolean {
+  return state === 'out-of-step' || state === 'set-back';
+}
+
 function refuseEmulationEntry(turn: Turn, entry: SequenceEntry): void {
   const { position, pending, group } = turn.emulation();
   turn.notice('refused-message', '');
@@ -141,7 +150,7 @@ function refuseGroupEntry(turn: Turn, entry: SequenceEntry, code: string): void 
   const overtaken = isOvertaken(turn, conversation, entry, code);
   if (!overtaken) turn.notice('refused-message', conversation.title);
   if (conversation.state === 'member' && isLost(turn, entry, code)) leave(turn, id, 'out-of-step');
-  if (turn.conversation(id).state === 'out-of-step') {
+  if (isWithoutUs(turn.conversation(id))) {
     passBy(turn, entry);
     return;
   }

@@ -36,7 +36,7 @@ export async function forget(turn: Turn, { conversationId, messages }: CommandOf
   tellSiblings(
     turn,
     conversationId,
-    lines.map(({ position }) => position),
+    lines.map(({ position }) => position - turn.conversation(conversationId).lineBase),
   );
   return undefined;
 }
@@ -75,11 +75,14 @@ export function leftAfterAll(turn: Turn, { groupId, messageId, position }: Seque
   turn.notice('left-after-all', turn.conversation(id).title);
 }
 
-/** A device that is linked later gets no messages from before, so that there is nothing to tell it. */
+/**
+ * A device that is linked later gets no messages from before, so that there is nothing to tell it. Places in a log that is
+ * gone name nothing to others: such lines are deleted here alone.
+ */
 function tellSiblings(turn: Turn, id: string, positions: readonly number[]): void {
   if (memberLeaves(turn.emulation().group).length < 2) return;
   const before = forgottenIn(turn, id);
-  setForgotten(turn, id, { ...before, positions: [...new Set([...before.positions, ...positions])].sort((a, b) => a - b) });
+  setForgotten(turn, id, { ...before, positions: [...new Set([...before.positions, ...positions.filter((position) => position >= 0)])].sort((a, b) => a - b) });
 }
 
 /** A conversation with deleted messages that the siblings do not know of; undefined when there is none. */
@@ -105,7 +108,8 @@ export async function followForgetMessage(turn: Turn, content: Uint8Array): Prom
   // This device may not have come into the conversation yet, or have missed what was said there.
   if (!turn.state.conversations.has(id)) return;
   const lines: StoredMessage[] = [];
-  for (const position of positions) {
+  const { lineBase } = turn.conversation(id);
+  for (const position of positions.map((place) => place + lineBase)) {
     const [line] = await turn.linesOf(id, position + 1, 1);
     if (line?.position === position && line.kind === 'text') lines.push(line);
   }

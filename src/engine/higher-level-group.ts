@@ -109,6 +109,8 @@ export function enter(turn: Turn, entry: SequenceEntry, group: GroupState, opera
     state: 'member',
     refusedCommit: undefined,
     position: entry.position,
+    lostEpoch: undefined,
+    joinsOlder: false,
     since: group.context.epoch,
     leaf: becomeActive(turn, operation, GROUP_SUITE),
     pastLeaves: [],
@@ -283,7 +285,7 @@ function checkExternal(previous: GroupState, opened: OpenedCommit, { added, remo
  * We are out of the group, or it goes on without us until this device is back: nothing of it can be read or
  * sent from now on, and its secrets go; what was said stays.
  */
-export function leave(turn: Turn, id: string, state: 'left' | 'out-of-step'): void {
+export function leave(turn: Turn, id: string, state: 'left' | 'out-of-step' | 'set-back'): void {
   const before = turn.conversation(id);
   const group = turn.group(id);
   turn.spend(secretsOfGroup(group));
@@ -291,6 +293,7 @@ export function leave(turn: Turn, id: string, state: 'left' | 'out-of-step'): vo
   turn.spend(invitationSeeds(before));
   const after = turn.updateConversation(id, {
     state,
+    lostEpoch: group.context.epoch,
     invitation: undefined,
     leaf: undefined,
     pastLeaves: [],
@@ -322,20 +325,27 @@ type Line = Pick<StoredMessage, 'kind' | 'text' | 'sender'> & Partial<StoredMess
 export function record(turn: Turn, entry: SequenceEntry, line: Line): void {
   const id = toHex(entry.groupId);
   const conversation = turn.conversation(id);
+  const position = entry.position + conversation.lineBase;
   const message: StoredMessage = {
-    position: entry.position,
-    messageKey: entry.messageId === undefined ? `at-${entry.position}` : toHex(entry.messageId),
-    device: undefined,
-    alarm: false,
-    at: entry.acceptedAt,
-    added: [],
-    removed: [],
+    ...eventLine(position, entry.acceptedAt),
+    messageKey: entry.messageId === undefined ? `at-${position}` : toHex(entry.messageId),
     ...line,
   };
   const own = line.sender !== undefined && equal(line.sender, turn.account().accountId);
   turn.lines.push({ conversationId: id, message });
   if (!own && line.kind === 'text') turn.notifications.push({ conversationId: id, message });
   turn.updateConversation(id, { last: message, unread: conversation.unread + (own || line.kind !== 'text' ? 0 : 1) });
+}
+
+/** A line of this device's own, with no entry behind it. */
+export function recordEvent(turn: Turn, id: string, position: number, text: string): void {
+  const message = { ...eventLine(position, turn.now), messageKey: `${text}-${position}`, text };
+  turn.lines.push({ conversationId: id, message });
+  turn.updateConversation(id, { last: message });
+}
+
+function eventLine(position: number, at: number): Omit<StoredMessage, 'messageKey' | 'text'> {
+  return { position, kind: 'event', sender: undefined, added: [], removed: [], device: undefined, alarm: false, at };
 }
 
 function sameOperation(a: Operation, b: Operation): boolean {

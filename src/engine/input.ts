@@ -10,6 +10,8 @@ export type Input =
   | AnswerInput
   /** KeyPackages that the server can still hand out. */
   | { readonly type: 'stock'; readonly stock: number }
+  /** The server does not have the entry `after` that this device has followed (see set-back.ts). */
+  | { readonly type: 'log-changed'; readonly after: number }
   /** The server says that it does not know this device any more. */
   | { readonly type: 'unlinked' };
 
@@ -34,8 +36,9 @@ export type Preparation =
   | { readonly kind: 'announce-join'; readonly conversationId: string }
   | { readonly kind: 'link-expiry' }
   | { readonly kind: 'uploads-used' }
-  /** Not before the sequence has been followed to its end. */
-  | { readonly kind: 'forget-past' };
+  /** Neither before the sequence has been followed to its end. */
+  | { readonly kind: 'forget-past' }
+  | { readonly kind: 'end-rewind' };
 
 /** Requests whose answers change the state. */
 export type EngineCall = Exclude<DeliveryCall, 'find-account' | 'fetch-sequence' | 'open-recovery'>;

@@ -23,6 +23,7 @@ import { prepareCommit } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
 import { accountsOf, newConversation, pendingOperations } from './conversation.ts';
 import { hasAnnouncedJoins } from './external-join.ts';
+import { recordEvent } from './higher-level-group.ts';
 import { invitationIn } from './invitation.ts';
 import { decodeKeyPackage } from './key-package-messages.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
@@ -35,6 +36,7 @@ import { isRemoving, NO_REMOVAL } from './removal-state.ts';
 import { NO_PHRASE } from './recovery-phrase.ts';
 import { INLINE_BUDGET, isReference, withReferences, wholeGroup, type WholeGroup } from './state-transfer.ts';
 import {
+  beginningAt,
   NeedGroups,
   type AdderLink,
   type Conversation,
@@ -237,12 +239,13 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
       formerKeys: keys.filter((key) => key !== signing),
       authenticationKey: application.authenticationKey,
     },
-    cursor: { sequence: Number(told.sequence), known: Number(told.sequence) },
+    cursor: beginningAt(Number(told.sequence)),
     contacts: application.contacts,
     emulation: {
       groupId: joined.state.context.groupId,
       group,
       position: application.emulationPosition,
+      mark: undefined,
       joinedAt: application.emulationPosition + 1,
       refusedCommit: undefined,
       endedEpochs: [],
@@ -295,19 +298,5 @@ function importGroup(turn: Turn, state: WholeGroup): void {
     })),
     ...sortPending(group, state.pendingOperations, turn.now),
   });
-  turn.lines.push({
-    conversationId: id,
-    message: {
-      position: Number(state.logPosition),
-      messageKey: `linked-${state.logPosition}`,
-      kind: 'event',
-      text: 'linked',
-      sender: undefined,
-      added: [],
-      removed: [],
-      device: undefined,
-      alarm: false,
-      at: turn.now,
-    },
-  });
+  recordEvent(turn, id, Number(state.logPosition), 'linked');
 }

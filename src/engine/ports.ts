@@ -189,7 +189,8 @@ export interface DeliveryCalls {
     answer: { keyPackages: readonly ClaimedKeyPackage[] };
   };
   'fetch-sequence': {
-    request: { after: number; limit: number };
+    /** `mark` is that of the entry `after`, where the device knows it (sequence-mark.ts). */
+    request: { after: number; limit: number; mark?: Uint8Array | undefined };
     answer: { entries: readonly SequenceEntry[]; last: number; stock: number };
   };
   /**
@@ -241,6 +242,7 @@ export type ProblemType =
   | 'stale-emulation-epoch'
   | 'stale-key-version'
   | 'stale-log' // a commit with an Add does not cover the emulation log
+  | 'log-changed' // the server's log is not the one that this device has followed: it was restored from a backup
   | 'group-exists'
   | 'unknown-group'
   | 'not-a-member'

@@ -24,7 +24,8 @@ import type { LinePlace, StoredLine } from './turn.ts';
  * Which part of the state lies in which record. A part is written when its object is another one
  * than before, so a step costs what it changed and not what there is.
  *
- *     device, creating, recovering, account, rejoining, cursor, link, uploads, stock, contacts, notices, unlinked, leaving
+ *     device, creating, recovering, account, rejoining, cursor, rewound, link, uploads, stock, contacts, notices, unlinked,
+ *     setBack, leaving
  *     link-blob/<hash>           one per sealed conversation on its way to a new device; loaded with link
  *     external-join/<id>         one per external join that is wished or under way
  *     forgotten/<id>             one per conversation: messages deleted here of which something is left to do
@@ -46,12 +47,14 @@ const SINGLE = [
   'account',
   'rejoining',
   'cursor',
+  'rewound',
   'link',
   'uploads',
   'stock',
   'contacts',
   'notices',
   'unlinked',
+  'setBack',
   'leaving',
 ] as const;
 

@@ -24,7 +24,7 @@ import type { DeliveryAnswer, DeliveryCalls, OpenedRecovery, Recovery, RecoveryC
 import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import { NO_PHRASE, recoveryKeyOf } from './recovery-phrase.ts';
 import { NO_REMOVAL } from './removal-state.ts';
-import { EMPTY_STATE, type DeviceState, type RecoveringState, type RemovalState } from './state.ts';
+import { beginningAt, EMPTY_STATE, type DeviceState, type RecoveringState, type RemovalState } from './state.ts';
 import type { Todo } from './todo.ts';
 import type { Turn } from './turn.ts';
 
@@ -130,6 +130,7 @@ async function join(turn: Turn, recovering: RecoveringState, { opened, claim, ke
       groupId,
       group: told.group,
       position: opened.position,
+      mark: undefined,
       joinedAt: opened.position,
       refusedCommit: undefined,
       endedEpochs: [],
@@ -222,7 +223,7 @@ export async function onRecoverAnswer(turn: Turn, answer: DeliveryAnswer<'recove
     recovering: undefined,
     rejoining: { groups: undefined },
     account: { accountId, username, keyVersion, binding, signatureKey: request.signatureKey, signer, formerKeys: [], authenticationKey },
-    cursor: { sequence, known: sequence },
+    cursor: beginningAt(sequence),
     contacts: new Map([[toHex(accountId), username]]),
   });
   turn.updateEmulation({ position, joinedAt: position });

@@ -32,6 +32,7 @@ import type { DeliveryAnswer, DeliveryCalls, SequenceEntry, Submission } from '.
 import { GROUP_SUITE } from './protocol.ts';
 import { finishItem, isOurs, requeueDead, unsentTexts } from './sending.ts';
 import type { Conversation, WorkItem } from './state.ts';
+import { setConversationBack } from './set-back.ts';
 import type { Turn } from './turn.ts';
 import { allocate, followOwnLeaf, pathSecrets, prepareLeaf } from './virtual-leaf.ts';
 
@@ -108,7 +109,10 @@ function beOut(turn: Turn, id: string): void {
 async function makeExternalCommit(turn: Turn, id: string, fetched: DeliveryCalls['fetch-group']['answer']): Promise<void> {
   const join = turn.state.externalJoins.get(id)!;
   const conversation = turn.state.conversations.get(id);
-  if (conversation !== undefined && conversation.state !== 'left' && conversation.position < fetched.position) {
+  if (conversation?.state === 'out-of-step' && conversation.position < 0) {
+    // Set back: what the log has up to here was read by the device that this one was before, or is lost on it.
+    turn.updateConversation(id, { position: fetched.position });
+  } else if (conversation !== undefined && conversation.state !== 'left' && conversation.position < fetched.position) {
     // A sibling may have joined already: what the GroupInfo is ahead of us comes first.
     turn.behind = true;
     putJoin(turn, id, { ...join, afterPosition: fetched.position });
@@ -123,6 +127,10 @@ async function makeExternalCommit(turn: Turn, id: string, fetched: DeliveryCalls
     await turn.attempt(() => commitExternally(turn, id, fetched));
   } catch (error) {
     if (!isNamed(error)) throw error;
+    if (error.code === 'older-group') {
+      if (conversation?.joinsOlder === true) turn.notice('older-members', conversation.title);
+      return setConversationBack(turn, id);
+    }
     turn.notice('refused-message', turn.state.conversations.get(id)?.title ?? '');
     pauseJoin(turn, id);
   }
@@ -130,9 +138,11 @@ async function makeExternalCommit(turn: Turn, id: string, fetched: DeliveryCalls
 
 /** The new leaf and path are of a fresh operation of the newest emulation epoch; the old leaf goes. */
 async function commitExternally(turn: Turn, id: string, { groupInfo, epoch }: DeliveryCalls['fetch-group']['answer']): Promise<void> {
+  const conversation = turn.state.conversations.get(id);
   const { groupId, invitation } = turn.state.externalJoins.get(id)!;
   const { context, leaves, leafIndexes } = readGroupInfo(GROUP_SUITE, groupInfo);
   if (!equal(context.groupId, groupId) || context.epoch !== BigInt(epoch)) throw new EngineError('malformed-entry');
+  if (conversation !== undefined) checkNotOlder(conversation, context.epoch, leaves.map(accountOf));
   const { accountId, signer, keyVersion, authenticationKey } = turn.account();
   const [removes, ...others] = leafIndexes.filter((_, i) => equal(accountOf(leaves[i]!), accountId));
   if (others.length > 0) throw new EngineError('malformed-entry');
@@ -180,6 +190,17 @@ async function commitExternally(turn: Turn, id: string, { groupInfo, epoch }: De
     },
   };
   burnJoin(turn, id, { operation, pending, base: { epoch, groupInfo }, afterPosition: undefined, afterEmulationEpoch: undefined });
+}
+
+/**
+ * A GroupInfo from before this device lost step is good, and may be from before a member was removed: the server was set
+ * back, or lies. So the person is asked, and even then nobody comes in again who was out. @throws EngineError 'older-group'
+ */
+function checkNotOlder({ lostEpoch, joinsOlder, members }: Conversation, epoch: bigint, present: readonly Uint8Array[]): void {
+  const older = joinsOlder
+    ? present.some((accountId) => !members.some((member) => equal(member, accountId)))
+    : lostEpoch !== undefined && epoch < lostEpoch;
+  if (older) throw new EngineError('older-group');
 }
 
 /** The new leaf of an external commit by our own account; undefined for any other entry. */

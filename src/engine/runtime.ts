@@ -55,7 +55,7 @@ export interface RuntimePorts {
   /** Resolves after `ms`, or when the signal aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Address and signed headers of the event stream, good for one use. */
-  readonly prepareEventStream: (after: number, proof: DeviceProof) => Promise<PreparedStream>;
+  readonly prepareEventStream: (after: number, proof: DeviceProof, mark: Uint8Array | undefined) => Promise<PreparedStream>;
   /** One `entry` event of the stream. @returns undefined when it is malformed */
   readonly readEntry: (data: string) => SequenceEntry | undefined;
   /** One `stock` event. @returns undefined when it is malformed */
@@ -276,10 +276,10 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
   }
 
   async streamRequest(): Promise<PreparedStream | undefined> {
-    const { account, cursor, unlinked } = await this.#keeper.state();
+    const { account, cursor, unlinked, setBack } = await this.#keeper.state();
     const proof = await this.#proof();
-    if (account === undefined || proof === undefined || unlinked) return undefined;
-    return this.#ports.prepareEventStream(cursor.sequence, proof);
+    if (account === undefined || proof === undefined || unlinked || setBack) return undefined;
+    return this.#ports.prepareEventStream(cursor.sequence, proof, cursor.marks[0]?.mark);
   }
 
   async streamEvent(event: { event: 'entry' | 'stock' | 'gone'; data: string } | { event: 'opened' | 'closed' }): Promise<void> {
@@ -402,7 +402,7 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
     const todos = todosOf(state, now);
     if (state.unlinked && state.leaving) this.#start('leaving', () => this.#deleteData().then(() => true));
     if (isPastOver(state, now)) this.#behind = true;
-    if (this.#behind && state.account !== undefined && !state.unlinked) this.#start('sequence', () => this.#catchUp());
+    if (this.#behind && state.account !== undefined && !state.unlinked && !state.setBack) this.#start('sequence', () => this.#catchUp());
     for (const todo of todos) {
       if (todo.background === true && this.#backgroundLanes.size >= MAX_BACKGROUND_LANES) continue;
       const started =
@@ -489,12 +489,17 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
 
   /** A page that does not move the cursor is none to go on from. */
   async #followSlice(): Promise<'end' | 'more' | 'stuck'> {
-    const before = (await this.#keeper.state()).cursor.sequence;
-    const request = { after: before, limit: SLICE };
+    const { cursor } = await this.#keeper.state();
+    const before = cursor.sequence;
+    const request = { after: before, limit: SLICE, mark: cursor.marks[0]?.mark };
     const answer = await this.#ports.delivery.send('fetch-sequence', request, await this.#proof(), new AbortController().signal);
     this.#heard(answer.outcome !== 'unreachable');
     if (answer.outcome !== 'done') {
       if (answer.outcome === 'refused' && answer.problem.type === 'unknown-device') await this.#step({ type: 'unlinked' });
+      if (answer.outcome === 'refused' && answer.problem.type === 'log-changed') {
+        await this.#step({ type: 'log-changed', after: before });
+        return (await this.#keeper.state()).setBack ? 'end' : 'more';
+      }
       return 'stuck';
     }
     const { entries, last, stock } = answer.value;
@@ -502,6 +507,7 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
     if (entries.length > 0) await this.#step({ type: 'entries', entries, last });
     const state = await this.#keeper.state();
     const { sequence } = state.cursor;
+    if (sequence >= last && state.rewound !== undefined) await this.#step({ type: 'prepare', what: { kind: 'end-rewind' } });
     if (sequence >= last && isPastOver(state, this.#ports.now())) await this.#step({ type: 'prepare', what: { kind: 'forget-past' } });
     // What an entry waits for is asked for by itself, and then it goes on.
     if (sequence >= last || waitsForGroupInfo(state)) return 'end';

@@ -278,16 +278,13 @@ export function onSubmitAnswer(turn: Turn, id: string, sent: Submission, answer:
   if (conversation === undefined || pending === undefined || !equal(pending.submission.message, sent.message)) return;
   if (answer.outcome === 'unreachable') return;
   if (answer.outcome === 'done') {
-    // An earlier try may have come back already: the server names the place of that one.
     const { position, checked } = answer.value;
-    const isBack = position <= conversation.position;
     turn.updateConversation(id, {
       pending: undefined,
-      awaitingEcho: isBack
-        ? conversation.awaitingEcho
-        : [...conversation.awaitingEcho, { ...pending, ...(!checked && { unchecked: true }) }],
+      awaitingEcho: [...conversation.awaitingEcho, { ...pending, ...(!checked && { unchecked: true }) }],
     });
-    if (!checked) turn.behind = true;
+    // What has come back is not pending any more: a place that we have passed is one of another log (see set-back.ts).
+    if (!checked || position <= conversation.position) turn.behind = true;
     return;
   }
   const { problem } = answer;

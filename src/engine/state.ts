@@ -18,6 +18,7 @@ export interface EngineState {
   /** After that: what is known of bringing the conversations back; undefined when it is over. */
   readonly rejoining: RejoiningState | undefined;
   readonly cursor: Cursor;
+  readonly rewound: Rewound | undefined;
   readonly emulation: EmulationState | undefined;
   /** Outstanding KeyPackages of the account, by reference: any device can use any of them. */
   readonly keyPackages: ReadonlyMap<string, OutstandingKeyPackage>;
@@ -40,6 +41,8 @@ export interface EngineState {
   readonly notices: readonly NoticeView[];
   /** The server no longer knows this device. */
   readonly unlinked: boolean;
+  /** The server was restored from a backup that lacks what this device's emulation group has done: it can do nothing any more. */
+  readonly setBack: boolean;
   /** The person has logged out here: as soon as the device is out of the account everything is deleted. */
   readonly leaving: boolean;
 }
@@ -124,6 +127,21 @@ export interface Cursor {
   readonly sequence: number;
   /** Newest sequence number that the server has named; only for progress. */
   readonly known: number;
+  /** Newest first (see set-back.ts). */
+  readonly marks: readonly SequencePlace[];
+}
+
+/** An entry of the sequence, and what it is known by; without a mark where this device began. */
+export interface SequencePlace {
+  readonly sequence: number;
+  readonly mark: Uint8Array | undefined;
+}
+
+/** The server's log is not the one that was followed up to `from`: it is read anew from an entry that is in both. */
+export interface Rewound {
+  readonly from: number;
+  /** Hex IDs of groups whose newest followed entry has not come again. */
+  readonly doubted: readonly string[];
 }
 
 /** Leaf's DerivationInfo must not name an epoch older than this one (reading section 12). */
@@ -161,6 +179,8 @@ export interface EmulationState {
   readonly group: GroupState;
   /** Last processed position of the emulation group's log. */
   readonly position: number;
+  /** Of the entry there; undefined while it is the one that this device began with. */
+  readonly mark: SequencePlace | undefined;
   /** Position of the commit that added this device; 0 on the account's first. Until the sequence comes to it, the past epochs count. */
   readonly joinedAt: number;
   /** As in a conversation. */
@@ -317,13 +337,21 @@ export interface PendingUpdate {
 export interface Conversation {
   readonly groupId: Uint8Array;
   readonly title: string;
-  readonly state: 'creating' | 'member' | 'left' | 'out-of-step';
+  readonly state: 'creating' | 'member' | 'left' | 'out-of-step' | 'set-back';
   /** Accounts in the group, in leaf order. */
   readonly members: readonly AccountId[];
   /** The link by which others may come in. */
   readonly invitation: GroupInvitation | undefined;
-  /** Last processed position of the group's log; -1 before the first. */
+  /** Last processed position of the group's log; -1 before the first, or when the server's log was set back. */
   readonly position: number;
+  /** Of the entry there, as in the emulation group. */
+  readonly mark: SequencePlace | undefined;
+  /** What a position is more as a line's than in the log: lines of a log that is gone are before it. */
+  readonly lineBase: number;
+  /** Epoch in which this device lost step: no GroupInfo of an earlier one leads back. */
+  readonly lostEpoch: bigint | undefined;
+  /** The person joins a group anew whose log was set back: nobody may be in it who was no member before. */
+  readonly joinsOlder: boolean;
   /** Epoch of the group in which this device came into it, the last time; nothing before is known to it. */
   readonly since: bigint;
   readonly leaf: LiveLeaf | undefined;
@@ -480,13 +508,19 @@ export interface AdderLink extends LinkCommon {
   readonly nonce: Uint8Array;
 }
 
+/** A device's cursor when it comes into the account at this place of the sequence. */
+export function beginningAt(sequence: number): Cursor {
+  return { sequence, known: sequence, marks: [{ sequence, mark: undefined }] };
+}
+
 export const EMPTY_STATE: EngineState = {
   device: undefined,
   creating: undefined,
   recovering: undefined,
   account: undefined,
   rejoining: undefined,
-  cursor: { sequence: 0, known: 0 },
+  cursor: { sequence: 0, known: 0, marks: [] },
+  rewound: undefined,
   emulation: undefined,
   keyPackages: new Map(),
   uploads: undefined,
@@ -500,6 +534,7 @@ export const EMPTY_STATE: EngineState = {
   linkBlobs: new Map(),
   notices: [],
   unlinked: false,
+  setBack: false,
   leaving: false,
 };
 

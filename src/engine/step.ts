@@ -44,6 +44,7 @@ import { onExternalCommitAnswer, onGroupInfo, prepareAnnouncement } from './rejo
 import { onBindAnswer, onRemovalAnswer, prepareAccountKey, prepareRemoveDevices, logOut, removeDevice } from './removal.ts';
 import { prepareRenewKeys, renewKeys } from './renewal.ts';
 import { forgetUnnamedEpochs } from './retention.ts';
+import { endRewind, goBack, joinAgain } from './set-back.ts';
 import { onSubmitAnswer, prepareNext } from './sending.ts';
 import { onBlobFetched, onBlobPut } from './state-transfer.ts';
 import { NeedGroups, type EngineState } from './state.ts';
@@ -97,6 +98,9 @@ export async function step(
       break;
     case 'answer':
       await answered(turn, input);
+      break;
+    case 'log-changed':
+      goBack(turn, input.after);
       break;
     case 'unlinked':
       turn.update({ unlinked: true });
@@ -163,6 +167,8 @@ async function command(turn: Turn, asked: Command): Promise<CommandOutcome> {
     case 'retry':
     case 'discard':
       return decideOn(turn, asked);
+    case 'joinAgain':
+      return joinAgain(turn, asked.conversationId);
     case 'forget':
       return forget(turn, asked);
     case 'saveDraft':
@@ -226,6 +232,8 @@ async function prepare(turn: Turn, what: Preparation): Promise<void> {
     case 'uploads-used':
       turn.update({ uploads: undefined });
       return;
+    case 'end-rewind':
+      return endRewind(turn);
     case 'forget-past':
       forgetOldEpochs(turn, turn.now);
       forgetUnnamedEpochs(turn);

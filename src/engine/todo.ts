@@ -46,7 +46,7 @@ const MAX_AWAITING = 128;
 const MAX_DESCRIBED = 100;
 
 export function todosOf(state: EngineState, now: number): Todo[] {
-  if (state.unlinked) return [];
+  if (state.unlinked || state.setBack || state.rewound !== undefined) return [];
   const todos: Todo[] = [...linkTodos(state.link, state.linkBlobs, now)];
   const request = accountRequest(state);
   if (state.creating !== undefined && request !== undefined) {
@@ -195,7 +195,7 @@ function strangers(members: Conversation['members'], contacts: EngineState['cont
 function conversationTodos(state: EngineState, emulation: EmulationState, id: string, conversation: Conversation, now: number): Todo[] {
   const lane = `conversation/${id}`;
   const { pending, awaitingEcho } = conversation;
-  if (conversation.state === 'left' || conversation.state === 'out-of-step') return [];
+  if (conversation.state !== 'member' && conversation.state !== 'creating') return [];
   if (pending !== undefined) {
     return [{ lane, ...backgroundIf(pending.item), do: 'send', call: 'submit', request: pending.submission, conversationId: id }];
   }

@@ -62,9 +62,10 @@ function rejoiningView(state: EngineState): RejoiningView | undefined {
   return { ...progress, asks };
 }
 
-function phaseOf({ unlinked, leaving, account, creating, recovering, link }: EngineState): Phase {
+function phaseOf({ unlinked, setBack, leaving, account, creating, recovering, link }: EngineState): Phase {
   if (leaving) return 'leaving';
   if (unlinked) return 'unlinked';
+  if (setBack) return 'set-back';
   if (account !== undefined) return 'ready';
   if (creating !== undefined) return 'creating';
   if (recovering?.pending !== undefined) return 'recovering';
@@ -157,6 +158,8 @@ function eventText(state: EngineState, { text, sender, added, removed }: StoredM
   const by = sender === undefined ? 'Somebody' : nameOf(state, sender);
   const names = (ids: readonly Uint8Array[]): string => ids.map((id) => nameOf(state, id)).join(', ');
   if (text === 'joined') return 'You are in this conversation now. Earlier messages are not shown.';
+  if (text === 'set-back')
+    return 'The server has lost its newest data. Messages above this line are here, and may be missing with others; what others wrote may be missing here.';
   if (text === 'rejoined') return 'This device had lost step here and is back. What was said meanwhile may be on your other devices only.';
   if (text === 'linked') return 'This device was linked here. Earlier messages are on your other devices.';
   if (text === 'invitation-made') return `${by} made a link to this conversation. Who has it can join.`;
@@ -259,6 +262,8 @@ function sentenceOf({ kind, text }: NoticeView): string {
       return `A message in ${where} was refused because it is not what it claims to be.`;
     case 'invitation-over':
       return `The link to ${where} is no longer good, or the conversation is full.`;
+    case 'older-members':
+      return `This device did not rejoin ${where}: somebody who was removed is in it again on the server. Start a new conversation.`;
     case 'left-after-all':
       return `A message that you deleted in ${where} had been sent already. Your devices have not kept it; the others have it.`;
     case 'request-failed':

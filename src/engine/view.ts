@@ -13,7 +13,8 @@ export type Phase =
   | 'recovering' // this device joins an account with its recovery phrase
   | 'ready'
   | 'leaving' // logged out, and the server has not been told yet
-  | 'unlinked'; // the server no longer knows this device
+  | 'unlinked' // the server no longer knows this device
+  | 'set-back'; // the server was restored from a backup that this device cannot go on from
 
 export interface AccountView {
   readonly accountId: string;
@@ -42,7 +43,8 @@ export type ConversationState =
   | 'ready'
   | 'renewing' // what is written waits for the leaf's renewal
   | 'left' // we were removed, or left
-  | 'out-of-step'; // this device cannot follow the group any more and is about to rejoin it
+  | 'out-of-step' // this device cannot follow the group any more and is about to rejoin it
+  | 'set-back'; // the server's log has gone back: the person decides whether to rejoin
 
 export interface ConversationView {
   readonly conversationId: string;
@@ -198,6 +200,7 @@ export interface NoticeView {
     | 'unknown-device'
     | 'refused-message'
     | 'invitation-over'
+    | 'older-members'
     | 'left-after-all'
     | 'request-failed';
   readonly text: string;

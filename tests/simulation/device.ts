@@ -226,7 +226,7 @@ export class Device implements Line {
     const runtime = createRuntime({
       store,
       delivery,
-      prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
+      prepareEventStream: (after, proof, mark) => delivery.prepareEventStream(after, proof, mark),
       readEntry: (data) => fromJson(sequenceEntryFrame, data),
       readStock: (data) => fromJson(stockFrame, data)?.stock,
       random: (length) => mortal.bytes(length),

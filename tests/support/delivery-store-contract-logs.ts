@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Caller } from '../../server/store/store.ts';
+import { sequenceMark } from '../../src/virtual-client/sequence-mark.ts';
 import { groupInfo, privateMessage, publicCommit, welcome } from './mls-headers.ts';
 import { adding, hex, NOW, refusal, type StoreWorld } from './delivery-store-world.ts';
 import { application, commit, creation, emulationCommit, FIRST_FENCE, proposal, randomBytes } from './submissions.ts';
@@ -328,6 +329,21 @@ export function logContract(world: StoreWorld): void {
       expect(await page(4, 100, 1)).toEqual([5]);
       expect(await page(7, 100, 1 << 20)).toEqual([]);
       expect((await world.store.readSequence(bob, 7, 1, 1, NOW)).last).toBe(7);
+    });
+
+    it('knows each entry of an account by its mark, and no other one', async () => {
+      const [ada, bob] = [await world.person('ada'), await world.person('bob')];
+      const groupId = await world.conversation(ada, bob);
+      for (let i = 0; i < 3; i++) await world.store.submit(ada, application(groupId, 1), NOW);
+      for (const reader of [ada, bob]) {
+        const entries = await world.entriesOf(reader);
+        for (const entry of entries) await world.store.checkMark(reader, entry.sequence, sequenceMark(entry));
+        const [first, second] = entries;
+        expect(await refusal(world.store.checkMark(reader, first!.sequence, sequenceMark(second!)))).toBe('log-changed');
+        const beyond = entries.at(-1)!.sequence + 1;
+        expect(await refusal(world.store.checkMark(reader, beyond, sequenceMark({ ...first!, sequence: beyond })))).toBe('log-changed');
+        await world.store.checkMark(reader, beyond, undefined);
+      }
     });
   });
 }

@@ -10,6 +10,7 @@ import { createRuntime, type EngineRuntime } from '../../src/engine/runtime.ts';
 import type { ConversationView, MessageView, StateView } from '../../src/engine/view.ts';
 import type { GroupState } from '../../src/mls/index.ts';
 import { createMemoryStore } from '../../src/store/memory-store.ts';
+import { makeBackup, restoreBackup } from '../../server/backup.ts';
 import { startServer, type RunningServer } from '../../server/start.ts';
 import type { Consistency } from '../../server/store/store.ts';
 import { rounds } from './rounds.ts';
@@ -40,6 +41,20 @@ export class EngineWorld {
 
   async stopServer(): Promise<void> {
     await this.#server?.close();
+  }
+
+  /** A backup of the running server. @returns its file */
+  backUp(): string {
+    const file = join(this.#dataDir, `backup-${randomBytes(4).toString('hex')}.sqlite`);
+    makeBackup(this.#dataDir, file, Date.now());
+    return file;
+  }
+
+  /** Puts the server back to what it was at the backup. */
+  async restore(file: string): Promise<void> {
+    await this.stopServer();
+    restoreBackup(this.#dataDir, file, true, Date.now());
+    await this.start();
   }
 
   device(): TestDevice {
@@ -285,7 +300,7 @@ export class TestDevice {
     const runtime = createRuntime({
       store: this.#storeUntil(stop.signal),
       delivery,
-      prepareEventStream: (after, proof) => delivery.prepareEventStream(after, proof),
+      prepareEventStream: (after, proof, mark) => delivery.prepareEventStream(after, proof, mark),
       readEntry: (data) => fromJson(sequenceEntryFrame, data),
       readStock: (data) => fromJson(stockFrame, data)?.stock,
       random: (length) => new Uint8Array(randomBytes(length)),
@@ -332,10 +347,11 @@ export class TestDevice {
       const prepared = this.#online ? await runtime.streamRequest().catch(() => undefined) : undefined;
       if (prepared !== undefined) {
         // As the leader does: an event that the worker did not take comes again with the next stream.
-        await followEvents(prepared, fetch, AbortSignal.any([signal, this.#cut.signal]), async (event) => {
+        const end = await followEvents(prepared, fetch, AbortSignal.any([signal, this.#cut.signal]), async (event) => {
           if (event.event === 'open') await runtime.streamEvent({ event: 'opened' });
           else await runtime.streamEvent({ data: '', ...event });
         }).catch(() => undefined);
+        if (end === 'refused' && !signal.aborted) await runtime.streamEvent({ event: 'closed' }).catch(() => undefined);
       }
       await sleep(100, signal);
     }

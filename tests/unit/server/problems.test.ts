@@ -57,6 +57,7 @@ const cases: Readonly<Record<Exclude<ProblemType, 'clock-skew'>, (a: Person, b: 
     const device = { deviceId: randomBytes(16), deviceKey: randomBytes(32), linkId, coversPosition: 1 };
     return a.device.refused('submit', linking(a.emulationGroupId, 0, device));
   },
+  'log-changed': (a) => a.device.refused('fetch-sequence', { after: 9, limit: 1, mark: randomBytes(16) }),
   'group-exists': async (a, b) => {
     const groupId = randomBytes(32);
     await a.device.done('submit', creation(groupId));
