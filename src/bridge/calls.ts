@@ -42,6 +42,7 @@ const REQUESTS = {
   confirmPhrase: v.strictObject({ phraseId: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)) }),
   recover: v.strictObject({ username: line, deviceName: line, entropy: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)) }),
   decideRejoin: v.strictObject({ conversationId, join: v.boolean() }),
+  joinAgain: v.strictObject({ conversationId }),
   startLink: v.strictObject({ deviceName: line }),
   acceptLinkCode: v.strictObject({ code: line }),
   confirmLink: v.strictObject({ yes: v.boolean() }),

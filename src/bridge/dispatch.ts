@@ -85,6 +85,7 @@ export function createBridgeRuntime(engine: BridgeEngine, sweeper: BridgeSweeper
     confirmPhrase: (request) => plain({ command: 'confirmPhrase', ...request }),
     recover: ({ entropy, ...request }) => orProblem(() => engine.recover({ ...request, entropy: fromHex(entropy) })),
     decideRejoin: (request) => plain({ command: 'decideRejoin', ...request }),
+    joinAgain: (request) => plain({ command: 'joinAgain', ...request }),
     startLink: (request) => plain({ command: 'startLink', ...request }),
     acceptLinkCode: (request) => plain({ command: 'acceptLinkCode', ...request }),
     confirmLink: (request) => plain({ command: 'confirmLink', ...request }),

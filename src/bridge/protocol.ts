@@ -23,6 +23,7 @@ export interface BridgeCalls {
   /** New device: join an account with its phrase, given as the same 32 bytes in hex. */
   recover: { request: { username: string; deviceName: string; entropy: string }; answer: CommandResult };
   /** After that: a conversation that somebody added the account to; see RejoiningView. */
+  joinAgain: { request: { conversationId: string }; answer: CommandResult };
   decideRejoin: { request: { conversationId: string; join: boolean }; answer: CommandResult };
   /** New device: make and show a link code. */
   startLink: { request: { deviceName: string }; answer: CommandResult };

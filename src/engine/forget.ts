@@ -82,7 +82,10 @@ export function leftAfterAll(turn: Turn, { groupId, messageId, position }: Seque
 function tellSiblings(turn: Turn, id: string, positions: readonly number[]): void {
   if (memberLeaves(turn.emulation().group).length < 2) return;
   const before = forgottenIn(turn, id);
-  setForgotten(turn, id, { ...before, positions: [...new Set([...before.positions, ...positions.filter((position) => position >= 0)])].sort((a, b) => a - b) });
+  setForgotten(turn, id, {
+    ...before,
+    positions: [...new Set([...before.positions, ...positions.filter((position) => position >= 0)])].sort((a, b) => a - b),
+  });
 }
 
 /** A conversation with deleted messages that the siblings do not know of; undefined when there is none. */

@@ -257,7 +257,13 @@ async function followIn(turn: Turn, entry: SequenceEntry, leaf: LeafNode, before
   enter(turn, entry, group, operation, join.invitation?.title ?? before?.title ?? '');
   if (before !== undefined) requeueDead(turn, id, entry);
   finishJoin(turn, id);
-  record(turn, entry, { kind: 'event', text: before === undefined || before.state === 'left' ? 'joined' : 'rejoined', sender: accountId });
+  record(turn, entry, { kind: 'event', text: wayIn(before), sender: accountId });
+}
+
+/** Of a conversation that was set back all devices of the account have missed what came before they joined it anew. */
+function wayIn(before: Conversation | undefined): 'joined' | 'rejoined' | 'went-on' {
+  if (before === undefined || before.state === 'left') return 'joined';
+  return before.joinsOlder || before.state === 'set-back' ? 'went-on' : 'rejoined';
 }
 
 /** Accepted once and never seen in the log: the person decides whether to send it again. */

@@ -442,7 +442,7 @@ export interface StoredMessage {
   readonly position: number;
   readonly messageKey: string;
   readonly kind: 'text' | 'event';
-  /** Of an event its name: 'members', 'joined', 'rejoined', 'linked', 'unreadable'. */
+  /** Of an event its name: 'members', 'joined', 'rejoined', 'set-back', 'went-on', 'linked', 'unreadable'. */
   readonly text: string;
   readonly sender: AccountId | undefined;
   /** Of a 'members' event. */

@@ -118,7 +118,8 @@ function conversationView(state: EngineState, conversationId: string, conversati
   };
 }
 
-function stateOf({ emulation }: EngineState, conversation: Conversation): ConversationState {
+function stateOf({ emulation, setBack }: EngineState, conversation: Conversation): ConversationState {
+  if (setBack) return 'stopped';
   if (conversation.state !== 'member') return conversation.state;
   if (emulation === undefined || !maySend(emulation.epochs, conversation)) return 'renewing';
   return isUnsafe(emulation, conversation) ? 'renewing' : 'ready';
@@ -160,6 +161,8 @@ function eventText(state: EngineState, { text, sender, added, removed }: StoredM
   if (text === 'joined') return 'You are in this conversation now. Earlier messages are not shown.';
   if (text === 'set-back')
     return 'The server has lost its newest data. Messages above this line are here, and may be missing with others; what others wrote may be missing here.';
+  if (text === 'went-on')
+    return 'You are in this conversation again. What others wrote after the server had lost its data, and before this line, could not be read here: ask them to send it again.';
   if (text === 'rejoined') return 'This device had lost step here and is back. What was said meanwhile may be on your other devices only.';
   if (text === 'linked') return 'This device was linked here. Earlier messages are on your other devices.';
   if (text === 'invitation-made') return `${by} made a link to this conversation. Who has it can join.`;
@@ -287,6 +290,8 @@ function recoverySentence(problem: string): string {
 
 function problemSentence(problem: string): string {
   switch (problem) {
+    case 'log-changed':
+      return 'The server has lost its newest data. This may have reached the others all the same.';
     case 'no-key-package':
       return 'That person cannot be added right now: their devices have to come online first.';
     case 'unknown-account':

@@ -44,7 +44,8 @@ export type ConversationState =
   | 'renewing' // what is written waits for the leaf's renewal
   | 'left' // we were removed, or left
   | 'out-of-step' // this device cannot follow the group any more and is about to rejoin it
-  | 'set-back'; // the server's log has gone back: the person decides whether to rejoin
+  | 'set-back' // the server's log has gone back: the person decides whether to rejoin
+  | 'stopped'; // this device can do nothing any more (phase 'set-back')
 
 export interface ConversationView {
   readonly conversationId: string;

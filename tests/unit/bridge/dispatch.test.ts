@@ -124,6 +124,7 @@ describe('calls become what the engine offers', () => {
     ['renewKeys', {}],
     ['removeDevice', { deviceId: 'ab' }],
     ['confirmPhrase', { phraseId: 'p' }],
+    ['joinAgain', { conversationId: 'aa' }],
     ['decideRejoin', { conversationId: 'aa', join: true }],
     ['removeMember', { conversationId: 'aa', accountId: 'bb' }],
     ['retry', { conversationId: 'aa', messageKey: 'm' }],

@@ -23,6 +23,7 @@ const REQUESTS: Record<BridgeCall, object> = {
   joinByInvitation: { code: 'x' },
   confirmPhrase: { phraseId: 'ab'.repeat(16) },
   recover: { username: 'anna', deviceName: 'Phone', entropy: 'ab'.repeat(32) },
+  joinAgain: { conversationId: CONVERSATION },
   decideRejoin: { conversationId: CONVERSATION, join: true },
   startLink: { deviceName: 'Phone' },
   acceptLinkCode: { code: 'CHORUS1-abc' },

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { equal, fromBase64Url, Secret, toHex } from '../../../src/bytes/index.ts';
+import { equal, fromBase64Url, fromHex, Secret, toBase64Url, toHex } from '../../../src/bytes/index.ts';
+import { toJson } from '../../../src/delivery/frames.ts';
 import { newJoin } from '../../../src/engine/external-join.ts';
 import { emulatorLeafCheck } from '../../../src/engine/leaf-check.ts';
 import { emulatorLeafTemplate } from '../../../src/engine/leaf-templates.ts';
@@ -132,6 +133,27 @@ describe('a device that has lost step', () => {
     expect((await ben.conversation(id, () => true)).members.map(({ username }) => username).sort()).toEqual(['anna', 'ben']);
     expect((await stateOf(phone.store)).externalJoins.size).toBe(0);
     expect((await stateOf(laptop.store)).externalJoins.size).toBe(0);
+  }, 60_000);
+
+  it('does not go back to an earlier epoch that the server offers it: the person is asked', async () => {
+    const { laptop, phone, ben, id } = await annaAndBen();
+    await world.person('cora');
+    const { ask } = await phone.hands();
+    const earlier = await ask('fetch-group', { groupId: fromHex(id), epoch: undefined });
+    await laptop.addMember(id, 'cora');
+    for (const device of [laptop, phone, ben]) await device.conversation(id, ({ members }) => members.length === 3);
+    await loseStep(phone, id);
+    const byPhone = externalCommits(phone);
+    const carriedOn = phone.intercept;
+    phone.intercept = (path, body, carryOut) =>
+      path === `/v1/groups/${toBase64Url(fromHex(id))}`
+        ? Promise.resolve(new Response(toJson(earlier), { headers: { 'Content-Type': 'application/json' } }))
+        : carriedOn(path, body, carryOut);
+    phone.restart();
+    await ben.send(id, 'third');
+    await phone.conversation(id, ({ state }) => state === 'set-back');
+    expect(byPhone).toEqual([]);
+    expect(textsOf(await phone.messages(id, () => true))).toEqual(['second']);
   }, 60_000);
 
   it('is followed by a sibling that has lost step too, and the group is joined once', async () => {
