@@ -80,8 +80,8 @@ describe('the service worker', () => {
 
 /** What a first visit should download before anything can be sent, bytes after gzip. Not reached yet. */
 const WORKER_GOAL = 45_000;
-/** Above what it was when this was written by about what the rest of the protocol needs; lower it with every step towards the goal. */
-const WORKER_CEILING = 115_000;
+/** Above what it was when sweeps, the app lock and set-back logs had come by a few kB; lower it with every step towards the goal. */
+const WORKER_CEILING = 120_000;
 
 function dynamicImports(node: ts.Node): number {
   let count = ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword ? 1 : 0;

@@ -25,6 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/virtual-client/account-binding.ts',
     'src/virtual-client/account-proof.ts',
     'src/virtual-client/removal-statement.ts',
+    'src/virtual-client/sequence-mark.ts',
     'src/virtual-client/revisions/draft-00.ts',
   ],
 };
