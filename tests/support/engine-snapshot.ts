@@ -96,7 +96,8 @@ export function differences(before: EngineState, { state: after, lines }: StepRe
   const { puts, deletes } = changesBetween(before, after, lines);
   return [...puts.keys(), ...deletes].filter((name) => {
     if (name === 'cursor' || name === 'notices') return false;
-    if (name === 'emulation/state') return fieldsOf(before.emulation!, after.emulation!).some((field) => field !== 'position' && field !== 'mark');
+    if (name === 'emulation/state')
+      return fieldsOf(before.emulation!, after.emulation!).some((field) => field !== 'position' && field !== 'mark');
     const id = name.startsWith('conversation/') ? name.slice('conversation/'.length) : undefined;
     const [old, now] = [id && before.conversations.get(id), id && after.conversations.get(id)];
     return !old || !now || fieldsOf<Conversation>(old, now).some((field) => !['position', 'mark', 'refusedCommit'].includes(field));
