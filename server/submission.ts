@@ -1,7 +1,7 @@
 import { equal } from '../src/bytes/index.ts';
 import { MAX_APPLICATION_MESSAGE, MAX_COMMIT_BYTES, MAX_CREATION_MESSAGE, MAX_PROPOSAL_MESSAGE } from '../src/delivery/bounds.ts';
 import type { MessageKind, Recovery, Submission } from '../src/engine/ports.ts';
-import { decode, DecodeError, Reader } from '../src/wire/index.ts';
+import { DecodeError, Reader } from '../src/wire/index.ts';
 import { Refusal } from './problems.ts';
 
 /** What the delivery service can see of a message, and the rules that need no look at the store. */
@@ -78,11 +78,9 @@ function headerOf(message: Uint8Array): MessageHeader {
 }
 
 function isWelcome(message: Uint8Array): boolean {
-  return decode(
-    message.slice(0, 4),
-    'header',
-    (reader) => reader.uint16('version') === MLS10 && reader.uint16('wire_format') === WIRE_FORMAT.welcome,
-  );
+  if (message.length < 4) return false;
+  const reader = new Reader(message);
+  return reader.uint16('version') === MLS10 && reader.uint16('wire_format') === WIRE_FORMAT.welcome;
 }
 
 const MAX_MESSAGE: Readonly<Record<Exclude<MessageKind, 'commit'>, number>> = {
@@ -122,9 +120,7 @@ export function checkSubmission(submission: Submission): void {
   }
   if (commit !== undefined) {
     checkGroupInfo(commit.groupInfo, submission.groupId, submission.epoch + 1);
-    if (commit.welcome !== undefined && (commit.welcome.message.length < 4 || !isWelcome(commit.welcome.message))) {
-      throw new Refusal('malformed');
-    }
+    if (commit.welcome !== undefined && !isWelcome(commit.welcome.message)) throw new Refusal('malformed');
   }
 }
 

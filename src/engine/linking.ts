@@ -1,4 +1,4 @@
-import { equal, fromUtf8, Secret, utf8 } from '../bytes/index.ts';
+import { equal, Secret, utf8 } from '../bytes/index.ts';
 import { buildKeyPackage, validateKeyPackage } from '../mls/index.ts';
 import { DecodeError } from '../wire/index.ts';
 import { deviceKeyOf, isDeviceName, newDevice } from './device.ts';
@@ -231,7 +231,7 @@ export async function onLinkFetched(turn: Turn, answer: DeliveryAnswer<'fetch-li
   const { slots } = answer.value;
   const cancelled = slots.cancelled && openSlot(EMULATION_SUITE, link.secret, 'cancelled', slots.cancelled);
   if (cancelled !== undefined) {
-    endLink(turn, fromUtf8(cancelled) === 'code-tampered' ? 'code-tampered' : 'refused-there');
+    endLink(turn, equal(cancelled, utf8('code-tampered')) ? 'code-tampered' : 'refused-there');
     turn.update({ link: { ...currentLink(turn), toPut: [], toDelete: true } });
     return undefined;
   }

@@ -31,7 +31,8 @@ import { components } from './leaf-templates.ts';
 import { decodeLinkAnswer } from './link-code.ts';
 import { mailboxOf, requestOf, withoutKeys } from './linking.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
-import { decodeRecord, encodeRecord } from './record-codec.ts';
+import { readApplicationData, readGroupTransfer, readPlace, type ApplicationData, type GroupTransfer } from './onboarding-records.ts';
+import { encodeRecord } from './record-codec.ts';
 import { isRemoving, NO_REMOVAL } from './removal-state.ts';
 import { NO_PHRASE } from './recovery-phrase.ts';
 import { INLINE_BUDGET, isReference, withReferences, wholeGroup, type WholeGroup } from './state-transfer.ts';
@@ -40,41 +41,14 @@ import {
   NeedGroups,
   type AdderLink,
   type Conversation,
-  type EndedEpoch,
   type EngineState,
   type NewDeviceLink,
-  type PhraseState,
   type SigningKey,
 } from './state.ts';
 import type { Turn } from './turn.ts';
 import { sortPending } from './update-proposals.ts';
 
 /** State transfer to a device that is being linked (draft sections 4.1 and 5.4, reading section 10). */
-
-/** What the newcomer needs and the draft's struct has no place for. */
-interface ApplicationData {
-  readonly accountId: Uint8Array;
-  readonly username: string;
-  readonly binding: Uint8Array;
-  readonly authenticationKey: Uint8Array;
-  /** Emulation log up to which the state goes; the commit that adds the newcomer is the next. */
-  readonly emulationPosition: number;
-  readonly floorEpoch: bigint;
-  readonly renewalEpoch: bigint;
-  readonly phrase: PhraseState['status'];
-  readonly deviceNames: ReadonlyMap<string, string>;
-  readonly contacts: ReadonlyMap<string, string>;
-  readonly announcedAt: ReadonlyMap<string, number>;
-}
-
-/** What `group_state` holds: the MLS state and the guard keys of its kept past epochs. */
-interface GroupTransfer {
-  readonly group: Uint8Array;
-  readonly title: string;
-  readonly startedAt: number;
-  readonly pastLeaves: readonly { readonly groupEpoch: bigint; readonly guardKey: Uint8Array }[];
-  readonly endedEpochs: readonly EndedEpoch[];
-}
 
 /**
  * No Add while an own group creation or external join is on its way (reading section 10): the newcomer could not
@@ -211,8 +185,9 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
   const brought = new Set(told.pastEmulationEpochs.map((past) => toHex(past.epochId)));
   const named = groups.flatMap(({ leaf, pendingOperations }) => [leaf.epochId, ...pendingOperations.map((operation) => operation.epochId)]);
   if (named.some((epoch) => !brought.has(toHex(epoch)))) throw new EngineError('bad-onboarding-state');
-  const application = decodeRecord<ApplicationData>(told.applicationData);
+  const application = readApplicationData(told.applicationData);
   const binding = decodeAccountBinding(application.binding);
+  const sequence = readPlace(told.sequence);
   const keys = told.signingKeys.map(({ keyVersion, signaturePrivateKey }): SigningKey => {
     const { publicKey, privateKey } = GROUP_SUITE.signatureKeyPair(signaturePrivateKey.reveal().slice());
     return { keyVersion, signatureKey: publicKey, signer: privateKey };
@@ -239,7 +214,7 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
       formerKeys: keys.filter((key) => key !== signing),
       authenticationKey: application.authenticationKey,
     },
-    cursor: beginningAt(Number(told.sequence)),
+    cursor: beginningAt(sequence),
     contacts: application.contacts,
     emulation: {
       groupId: joined.state.context.groupId,
@@ -276,8 +251,9 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
 }
 
 function importGroup(turn: Turn, state: WholeGroup): void {
-  const transfer = decodeRecord<GroupTransfer>(state.groupState);
+  const transfer = readGroupTransfer(state.groupState);
   const group = decodeGroupTransfer(transfer.group);
+  const position = readPlace(state.logPosition);
   if (!equal(group.context.groupId, state.groupId)) throw new EngineError('bad-onboarding-state');
   const id = toHex(state.groupId);
   turn.setGroup(id, group);
@@ -288,8 +264,8 @@ function importGroup(turn: Turn, state: WholeGroup): void {
     invitation: invitationIn(group),
     keyVersion: ownKeyVersion(group),
     state: 'member',
-    position: Number(state.logPosition),
-    readPosition: Number(state.logPosition),
+    position,
+    readPosition: position,
     leaf: state.leaf,
     endedEpochs: transfer.endedEpochs,
     pastLeaves: transfer.pastLeaves.map(({ groupEpoch, guardKey }) => ({
@@ -298,5 +274,5 @@ function importGroup(turn: Turn, state: WholeGroup): void {
     })),
     ...sortPending(group, state.pendingOperations, turn.now),
   });
-  recordEvent(turn, id, Number(state.logPosition), 'linked');
+  recordEvent(turn, id, position, 'linked');
 }

@@ -162,7 +162,7 @@ export async function deliveryTargets(samples: Samples): Promise<Target[]> {
     }),
     target('count in a query', ['readCount'], {
       samples: [utf8('12'), utf8('900719925474099')],
-      decode: (bytes) => readCount(textOf(bytes), 1_000_000),
+      decode: (bytes) => readCount(textOf(bytes), 900_719_925_474_100),
       allows: refusal,
     }),
     target('header of a message, as the server reads it', ['readHeader'], {

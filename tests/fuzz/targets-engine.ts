@@ -23,10 +23,17 @@ import {
 import { EngineError } from '../../src/engine/errors.ts';
 import { decodeRecord, encodeRecord } from '../../src/engine/record-codec.ts';
 import { decodeGroupRecords, decodeMessage } from '../../src/engine/records.ts';
+import {
+  readApplicationData,
+  readGroupTransfer,
+  readPlace,
+  type ApplicationData,
+  type GroupTransfer,
+} from '../../src/engine/onboarding-records.ts';
 import { MlsError } from '../../src/mls/errors.ts';
 import { getSuite } from '../../src/mls/suite.ts';
 import { readPhrase, wordsOf } from '../../src/ui/phrase.ts';
-import { DecodeError } from '../../src/wire/index.ts';
+import { decode, DecodeError, encode } from '../../src/wire/index.ts';
 import { random } from '../support/engine-snapshot.ts';
 import { inRecords, readRecords, sizeOf } from './records.ts';
 import type { Samples } from './samples.ts';
@@ -49,6 +56,27 @@ export function engineTargets({ records, keyPackages, invitationCode, conversati
   );
   const group = [...records].filter(([name]) => name.startsWith(`group/${conversationId}/`));
   const lines = [...records].filter(([name]) => name.startsWith('message')).map(([, bytes]) => bytes);
+  const applicationData: ApplicationData = {
+    accountId: random(16),
+    username: 'anna',
+    binding: random(130),
+    authenticationKey: random(32),
+    emulationPosition: 7,
+    floorEpoch: 3n,
+    renewalEpoch: 2n,
+    phrase: 'set',
+    deviceNames: new Map([['ab', 'phone']]),
+    contacts: new Map([['cd', 'ben']]),
+    announcedAt: new Map([['ef', 1_800_000_000_000]]),
+  };
+  const groupTransfer: GroupTransfer = {
+    group: random(60),
+    title: 'Choir',
+    startedAt: 1_800_000_000_000,
+    pastLeaves: [{ groupEpoch: 4n, guardKey: random(40) }],
+    endedEpochs: [{ groupEpoch: 4n, endedAt: 1_800_000_000_000 }],
+  };
+  const typed = (error: unknown): boolean => malformed(error) || error instanceof EngineError;
   const phrase = wordsOf('5a'.repeat(32));
   return [
     target('text of a message', ['decodeText'], {
@@ -147,6 +175,22 @@ export function engineTargets({ records, keyPackages, invitationCode, conversati
       samples: [...stored.map(([, bytes]) => bytes), encodeRecord({ a: [1, 'b', new Map([['c', random(9)]])], d: 7n })],
       decode: (bytes) => decodeRecord<unknown>(bytes),
       allows: malformed,
+    }),
+    target('what a Welcome tells a new device beside the draft’s struct', ['readApplicationData'], {
+      samples: [encodeRecord(applicationData)],
+      decode: readApplicationData,
+      allows: typed,
+    }),
+    target('conversation in a Welcome', ['readGroupTransfer'], {
+      samples: [encodeRecord(groupTransfer)],
+      decode: readGroupTransfer,
+      allows: typed,
+    }),
+    target('place in a Welcome', ['readPlace'], {
+      samples: [0n, 2n ** 53n - 1n].map((place) => encode((writer) => writer.uint64(place))),
+      decode: (bytes) => readPlace(decode(bytes, 'place', (reader) => reader.uint64('place'))),
+      encode: (place) => encode((writer) => writer.uint64(BigInt(place))),
+      allows: typed,
     }),
     target('line of a conversation', ['decodeMessage'], { samples: lines, decode: decodeMessage, allows: malformed }),
     target('conversation’s group records', ['decodeGroupRecords'], {

@@ -3,7 +3,12 @@ import { decodeAccountBinding, encodeAccountBinding } from '../../src/virtual-cl
 import { decodeAction, decodeActionAad, encodeAction, encodeActionAad } from '../../src/virtual-client/actions.ts';
 import { decodeDerivationInfo, sealDerivationInfo } from '../../src/virtual-client/derivation-info.ts';
 import { decodeEpochRecords, epochRecords } from '../../src/virtual-client/emulation-epoch-codec.ts';
-import { decodeResyncMessage, encodeResyncMessage } from '../../src/virtual-client/emulation-message.ts';
+import {
+  decodeForgetMessage,
+  decodeResyncMessage,
+  encodeForgetMessage,
+  encodeResyncMessage,
+} from '../../src/virtual-client/emulation-message.ts';
 import type { StateTransfer } from '../../src/virtual-client/group-transfer.ts';
 import { sealStateBlob } from '../../src/virtual-client/group-transfer.ts';
 import { decodeLiveLeaf, encodeLiveLeaf } from '../../src/virtual-client/live-leaf.ts';
@@ -108,6 +113,12 @@ export function virtualClientTargets(): Target[] {
       samples: [encodeResyncMessage(signingKey('resync'))],
       decode: decodeResyncMessage,
       encode: encodeResyncMessage,
+      allows: malformed,
+    }),
+    target('ForgetMessage', ['decodeForgetMessage'], {
+      samples: [[3], [1, 2, 0xffff_ffff]].map((positions) => encodeForgetMessage({ groupId: random(16), positions })),
+      decode: decodeForgetMessage,
+      encode: encodeForgetMessage,
       allows: malformed,
     }),
     target('RetainedOperation', ['decodeRetainedOperation', 'readRetainedOperation'], {

@@ -9,7 +9,7 @@ import { rounds } from '../../support/rounds.ts';
 import { sourceFiles } from '../../support/source-imports.ts';
 
 /** Cases over all targets; each run in the soak tries others than the last. */
-const CASES = rounds({ test: 24_000, soak: 1_000_000 });
+const CASES = rounds({ test: 40_000, soak: 1_000_000 });
 const SEED = rounds({ test: 1, soak: Date.now() % 1_000_000_000 });
 
 let targets: readonly Target[];
