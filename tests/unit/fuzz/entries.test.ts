@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { utf8 } from '../../../src/bytes/index.ts';
 import { step } from '../../../src/engine/step.ts';
 import { answerOf, eventOf, expectNothingSaid, expectSound } from '../../fuzz/entries-engine.ts';
@@ -80,14 +80,17 @@ describe('the engine', () => {
 
 describe('the server', () => {
   it(
-    'answers whatever is asked with a documented status, and changes nothing when it refuses',
+    'answers whatever is asked with a documented status, changes nothing when it refuses, and logs none of it',
     async () => {
+      const log = [vi.spyOn(console, 'error'), vi.spyOn(console, 'warn')];
       const server = await attackedServer();
       try {
         const outcomes = await play('requests', 200, (seed) => server.attack(seed));
+        for (const spy of log) expect(spy).not.toHaveBeenCalled();
         expect([...outcomes.keys()]).toEqual(expect.arrayContaining(['200', 'malformed', 'bad-signature', 'too-large']));
       } finally {
         await server.close();
+        vi.restoreAllMocks();
       }
     },
     PATIENCE,
