@@ -225,8 +225,12 @@ export class Device implements Line {
     const sweeper = new Sweeper({ store, exclusive, now, pause: (ms) => sleep(scheduler, mortal, ms, new AbortController().signal) });
     const runtime = createRuntime({
       store,
-      delivery,
-      prepareEventStream: (after, proof, mark) => delivery.prepareEventStream(after, proof, mark),
+      // A server that tells a device a sequence of its own says of every mark that it is the right one.
+      delivery: {
+        send: (call, request, proof, signal) =>
+          delivery.send(call, this.liar !== undefined && 'mark' in request ? { ...request, mark: undefined } : request, proof, signal),
+      },
+      prepareEventStream: (after, proof, mark) => delivery.prepareEventStream(after, proof, this.liar === undefined ? mark : undefined),
       readEntry: (data) => fromJson(sequenceEntryFrame, data),
       readStock: (data) => fromJson(stockFrame, data)?.stock,
       random: (length) => mortal.bytes(length),

@@ -1,7 +1,11 @@
 import { decodeExact, mlsMessageCodec } from '../../src/mls/index.ts';
+import { decodeRecord } from '../../src/engine/record-codec.ts';
+import type { Conversation } from '../../src/engine/state.ts';
+import type { StoreChanges } from '../../src/engine/ports.ts';
 import type { Device } from './device.ts';
 import type { Stored } from './disk.ts';
 import { Ledger } from './ledger.ts';
+import type { Liar } from './liar.ts';
 import { checkLine } from './lines.ts';
 import { Membership } from './membership.ts';
 import { Secrets } from './secrets.ts';
@@ -30,6 +34,8 @@ export class Judge {
   lying = false;
   /** How often something was checked. */
   checks = 0;
+  /** How often of it was that a device notices what is withheld. */
+  withheld = 0;
   readonly #world: World;
   readonly secrets: Secrets;
   #violation: Violation | undefined;
@@ -61,6 +67,23 @@ export class Judge {
       if (isHonest) this.violate('no device loses step among honest ones', `${device.name} in ${id.slice(0, 6)}`);
     });
     this.secrets.stored(device, changes, this.lying);
+    if (device.liar !== undefined) this.#checkNotice(device, device.liar.withheld, changes);
+  }
+
+  /** Whoever has been told what stands behind an entry, and not the entry, does not go on as if nothing were missing. */
+  #checkNotice(device: Device, withheld: Liar['withheld'], { puts }: StoreChanges): void {
+    for (const { groupId, position, kind } of withheld) {
+      if (kind === 'welcome' || kind === 'creation') continue; // with it the device would only come in
+      const id = Buffer.from(groupId).toString('hex');
+      const stored = puts.get(`conversation/${id}`);
+      if (stored === undefined) continue;
+      this.withheld += 1;
+      const conversation = decodeRecord<Conversation>(stored);
+      const passed = conversation.state === 'member' && conversation.position >= position;
+      if (passed && this.membership.isIn(device, id, position)) {
+        this.violate('withholding inside a log is noticed', `${device.name} in ${id.slice(0, 6)} at ${position}`);
+      }
+    }
   }
 
   /** A request leaves a device. */

@@ -24,6 +24,8 @@ export class Liar {
   #held: SequenceEntry | undefined;
   kind: Kind | undefined;
   told = 0;
+  /** What this device is never told. */
+  readonly withheld: SequenceEntry[] = [];
 
   constructor(server: SimServer, device: Device, dice: Dice) {
     this.#server = server;
@@ -70,6 +72,7 @@ export class Liar {
     if (!lies) return this.#append(entry);
     switch (this.kind!) {
       case 'lie-withhold':
+        this.withheld.push(entry);
         return;
       case 'lie-replay':
         this.#append(entry);

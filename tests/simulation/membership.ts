@@ -27,6 +27,11 @@ export class Membership {
     }
   }
 
+  /** Whether the device has been in the conversation since before this place of its log. */
+  isIn(device: Device, conversationId: string, place: number): boolean {
+    return this.of(device, conversationId).some(({ from, to }) => to === undefined && from < place);
+  }
+
   of(device: Device, conversationId: string): Stay[] {
     const key = `${device.name}/${conversationId}`;
     const stays = this.#stays.get(key) ?? [];

@@ -8,6 +8,7 @@ const REPLACED = {
   'secret-deletion': 'src/engine/higher-level-group.ts',
   'epoch-retention': 'src/engine/retention.ts',
   'epoch-forgetting': 'src/engine/retention.ts',
+  'log-order': 'src/engine/higher-level-group.ts',
   'emulation-fence': 'server/store/sqlite-submit.ts',
 } as const;
 

@@ -8,7 +8,12 @@ vi.setConfig({ testTimeout: 900_000, maxConcurrency: 2 });
 
 const SCHEDULES = 300;
 /** Most are caught by the first seed that there is; these take a rarer constellation, which a search from seed 1 or 100 on came to. */
-const FIRST_SEED: Partial<Record<Broken, number>> = { 'persist-before-send': 6, 'epoch-retention': 20, 'emulation-fence': 141 };
+const FIRST_SEED: Partial<Record<Broken, number>> = {
+  'persist-before-send': 6,
+  'epoch-retention': 20,
+  'log-order': 96,
+  'emulation-fence': 141,
+};
 
 describe.concurrent('a build that is broken on purpose', () => {
   it.each(BROKEN)(`is caught within ${SCHEDULES} schedules: without %s`, async (rule) => {
