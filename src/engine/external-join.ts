@@ -81,7 +81,8 @@ function joinTodo(
 ): Todo | undefined {
   const conversation = state.conversations.get(id);
   const { groupId } = join;
-  if (join.wanted !== undefined && !join.wanted.refused) return fetch(id, groupId, join.wanted.epoch);
+  const missing = missingGroupInfo(id, join);
+  if (missing !== undefined) return missing;
   if (isIdle(state, id, join, now)) return plan(id);
   if (join.pending !== undefined) {
     if (join.accepted) return undefined;
@@ -94,6 +95,15 @@ function joinTodo(
   if (afterPosition !== undefined && conversation !== undefined && conversation.position < afterPosition) return undefined;
   if (join.invitation === undefined) return { ...fetch(id, groupId, undefined), background: true };
   return { lane: lane(id), do: 'send', call: 'open-invitation', request: { groupId, proof: join.invitation.proof }, conversationId: id };
+}
+
+/** What the sequence stands before: asked for even while nothing else is to be done. */
+export function missingGroupInfos({ externalJoins }: EngineState): Todo[] {
+  return [...externalJoins].flatMap(([id, join]) => missingGroupInfo(id, join) ?? []);
+}
+
+function missingGroupInfo(id: string, { groupId, wanted }: ExternalJoin): Todo | undefined {
+  return wanted === undefined || wanted.refused ? undefined : fetch(id, groupId, wanted.epoch);
 }
 
 /** Whether the sequence stands before an entry that cannot be followed yet. */

@@ -47,7 +47,7 @@ export async function followGroupEntry(turn: Turn, entry: SequenceEntry): Promis
 /** Reading section 13: a group that this device or a sibling made; both derive its epoch 0 alike. */
 async function followCreation(turn: Turn, entry: SequenceEntry): Promise<void> {
   const known = turn.state.conversations.get(toHex(entry.groupId));
-  if (known !== undefined && known.position >= 0) throw new EngineError('group-exists');
+  if (known !== undefined && known.state !== 'creating') throw new EngineError('group-exists');
   if (entry.position !== 0) throw new EngineError('out-of-order');
   const { context, leaves } = readGroupInfo(GROUP_SUITE, entry.message);
   const [leaf] = leaves;

@@ -56,10 +56,7 @@ export function goBack(turn: Turn, after: number): void {
     return;
   }
   const { groupId, mark } = turn.emulation();
-  const followed = [
-    { id: toHex(groupId), mark },
-    ...[...conversations].filter(([, { state }]) => state !== 'left').map(([id, conversation]) => ({ id, mark: conversation.mark })),
-  ];
+  const followed = [{ id: toHex(groupId), mark }, ...[...conversations].map(([id, conversation]) => ({ id, mark: conversation.mark }))];
   const doubted = followed.filter((group) => group.mark !== undefined && group.mark.sequence > place.sequence).map(({ id }) => id);
   turn.update({
     cursor: { sequence: place.sequence, known: place.sequence, marks },
@@ -99,14 +96,21 @@ function setBack(turn: Turn, id: string): void {
 /** What was said stays; what was written and is not known to have arrived is the person's to send again. */
 export function setConversationBack(turn: Turn, id: string): void {
   const before = turn.conversation(id);
-  if (before.state === 'set-back' || before.state === 'left') return;
+  const gone = { position: -1, mark: undefined };
+  if (before.state === 'set-back') {
+    turn.updateConversation(id, gone);
+    return;
+  }
+  const line = Math.max(before.position + before.lineBase, before.last?.position ?? -1) + 1;
+  if (before.state === 'left') {
+    turn.updateConversation(id, { ...gone, lineBase: line });
+    return;
+  }
   if (turn.state.groups.has(id) || before.state === 'member') leave(turn, id, 'set-back');
   finishJoin(turn, id);
-  const line = Math.max(before.position + before.lineBase, before.last?.position ?? -1) + 1;
   turn.updateConversation(id, {
+    ...gone,
     state: 'set-back',
-    position: -1,
-    mark: undefined,
     refusedCommit: undefined,
     lineBase: line + 1,
     queue: unconfirmed(before),

@@ -1,7 +1,7 @@
 import { toHex } from '../bytes/index.ts';
 import { accountRequest } from './account.ts';
 import { needsKeyPackages } from './emulation-group.ts';
-import { joinToAnnounce, joinTodos } from './external-join.ts';
+import { joinToAnnounce, joinTodos, missingGroupInfos } from './external-join.ts';
 import { forgottenToTell } from './forget.ts';
 import type { EngineCall, Preparation } from './input.ts';
 import { invitationToTell } from './invitation.ts';
@@ -46,7 +46,8 @@ const MAX_AWAITING = 128;
 const MAX_DESCRIBED = 100;
 
 export function todosOf(state: EngineState, now: number): Todo[] {
-  if (state.unlinked || state.setBack || state.rewound !== undefined) return [];
+  if (state.unlinked || state.setBack) return [];
+  if (state.rewound !== undefined) return missingGroupInfos(state);
   const todos: Todo[] = [...linkTodos(state.link, state.linkBlobs, now)];
   const request = accountRequest(state);
   if (state.creating !== undefined && request !== undefined) {

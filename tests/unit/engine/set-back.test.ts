@@ -1,8 +1,12 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { fromHex } from '../../../src/bytes/index.ts';
+import { newJoin } from '../../../src/engine/external-join.ts';
 import { withMark } from '../../../src/engine/set-back.ts';
 import type { Cursor } from '../../../src/engine/state.ts';
+import { todosOf } from '../../../src/engine/todo.ts';
 import type { MessageView } from '../../../src/engine/view.ts';
+import { smallStateOf } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -144,6 +148,43 @@ describe('a server that was restored from a backup', () => {
     laptop.restart();
     await laptop.until(({ phase }) => (phase === 'set-back' ? true : undefined));
     expect(laptop.cost.requests).toEqual(before);
+  });
+
+  it('and once more, from the same backup, before anybody has gone on, is found out again', async () => {
+    const [anna, ben] = await Promise.all([world.person('anna'), world.person('ben')]);
+    const id = await anna.startConversation(['ben']);
+    await anna.send(id, 'one');
+    await ben.texts(id, 1);
+    await settled(anna, ben);
+    const backup = world.backUp();
+    await ben.send(id, 'two');
+    await anna.texts(id, 2);
+    await world.restore(backup);
+    for (const device of [anna, ben]) await device.conversation(id, ({ state }) => state === 'set-back');
+    await ben.do({ command: 'joinAgain', conversationId: id });
+    await ben.conversation(id, ({ state }) => state === 'ready');
+    await ben.send(id, 'anna cannot read this');
+    await ben.messages(id, (messages) => messages.some(({ position, text }) => position !== undefined && text.startsWith('anna')));
+    await settled(anna, ben);
+    await world.restore(backup);
+    await ben.until(({ phase }) => (phase === 'set-back' ? true : undefined)); // the announcement of his join is lost
+    await anna.do({ command: 'joinAgain', conversationId: id });
+    await anna.conversation(id, ({ state }) => state === 'ready');
+    await anna.send(id, 'three');
+    expect((await anna.texts(id, 3)).at(-1)).toBe('three');
+  });
+
+  it('may ask for the GroupInfo of an epoch in between: without it the device could not read on', async () => {
+    const [anna] = await Promise.all([world.person('anna'), world.person('ben')]);
+    await anna.startConversation(['ben']);
+    await settled(anna);
+    const state = await smallStateOf(anna.store);
+    const [id] = [...state.conversations.keys()];
+    const groupId = fromHex(id!);
+    const join = { ...newJoin(groupId), wanted: { epoch: 3, refused: false } };
+    const reading = { ...state, rewound: { from: 9, doubted: [] }, externalJoins: new Map([[id!, join]]) };
+    expect(todosOf({ ...reading, externalJoins: new Map() }, Date.now())).toEqual([]);
+    expect(todosOf(reading, Date.now())).toMatchObject([{ do: 'send', call: 'fetch-group', request: { groupId, epoch: 3 } }]);
   });
 
   it('is found out too late for what is sent at once: that is shown as perhaps not sent', async () => {
