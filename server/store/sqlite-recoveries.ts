@@ -82,6 +82,8 @@ export function recoveriesOf(database: Database, accounts: Accounts, keyPackages
     checkRecovery(recovery, groupId);
     const group = groupOf.get(groupId);
     if (group?.epoch !== epoch) throw new Refusal('stale-epoch');
+    const used = [commit, resync].some(({ messageId }) => entryOf.get(accountId, messageId) !== undefined);
+    if (used || equal(commit.messageId, resync.messageId)) throw new Refusal('malformed');
     if (removals.isRemoved(deviceId)) throw new Refusal('malformed');
     accounts.addDevice(accountId, deviceId, deviceKey);
     keyPackages.revoke(accountId);

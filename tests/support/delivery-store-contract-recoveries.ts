@@ -98,6 +98,18 @@ export function recoveryContract(world: StoreWorld): void {
       expect(await refusal(recover(ada, recovery(ada, 1)))).toBe('accepted');
     });
 
+    it('names its two messages by names of their own', async () => {
+      const ada = await world.person('ada');
+      await setKey(ada, 0);
+      const asked = recovery(ada, 1);
+      const used = (await world.entriesOf(ada)).at(-1)!.messageId!;
+      for (const messageId of [asked.commit.messageId, used]) {
+        const twice = { ...asked, resync: { ...asked.resync, messageId } };
+        expect(await refusal(recover(ada, twice))).toBe('malformed');
+      }
+      expect((await recover(ada, asked)).changed).toBe(true);
+    });
+
     it('is judged by the newest R', async () => {
       const ada = await world.person('ada');
       await setKey(ada, 0);
