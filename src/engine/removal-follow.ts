@@ -18,6 +18,9 @@ import type { Turn } from './turn.ts';
 
 /** What the log says of a removal; every device of the account reads it alike. */
 
+/** Without another foreign key for as long, the next one is answered at once again, ms. */
+const FOREIGN_KEYS_FORGOTTEN_AFTER = 24 * 60 * 60_000;
+
 /**
  * Begin, at its place in the sequence: whatever KeyPackages there are, are revoked, and what the server
  * refuses from here on is given up. @throws EngineError when no device of the account has asked for it
@@ -67,6 +70,7 @@ export function afterRemove(turn: Turn, removed: readonly LeafNode[], epoch: big
     cutOff: removal.cutOff.filter(stays),
     removed: [...removal.removed, ...names],
     keyDue: true,
+    foreignKeys: 0,
     floor: epoch,
   });
   for (const name of names) turn.notice('device-removed', name);
@@ -137,10 +141,17 @@ export async function followAccountKey(turn: Turn, entry: SequenceEntry): Promis
 /**
  * Who bound it is no device in the emulation group: with a recovery that we refuse, or by a device that the
  * server knows and nobody has added. Until a key of ours has the next version, the server takes no commit of ours.
+ * A copy of this device would answer with a key that we cannot know either, and so on: `foreignKeyPause` grows.
  */
 function followForeignKey(turn: Turn, foreignVersion: number): void {
-  const { keyDue, told } = turn.emulation().removal;
-  updateRemoval(turn, { keyDue: keyDue || told.length === 0, foreignVersion, bindAgainAt: 0 });
+  const { keyDue, told, foreignKeys, foreignAt } = turn.emulation().removal;
+  updateRemoval(turn, {
+    keyDue: keyDue || told.length === 0,
+    foreignVersion,
+    foreignKeys: Math.abs(turn.now - foreignAt) < FOREIGN_KEYS_FORGOTTEN_AFTER ? foreignKeys + 1 : 1,
+    foreignAt: turn.now,
+    bindAgainAt: 0,
+  });
   turn.notice('foreign-key', '');
 }
 

@@ -10,6 +10,8 @@ export const NO_REMOVAL: RemovalState = {
   keyDue: false,
   told: [],
   foreignVersion: 0,
+  foreignKeys: 0,
+  foreignAt: 0,
   bindAgainAt: 0,
   floor: 0n,
 };

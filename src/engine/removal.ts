@@ -10,7 +10,7 @@ import { EngineError } from './errors.ts';
 import type { DeliveryAnswer, DeliveryCalls } from './ports.ts';
 import { GROUP_SUITE } from './protocol.ts';
 import { forgetFinished, membersOf, updateRemoval } from './removal-members.ts';
-import type { EmulationState, EngineState } from './state.ts';
+import type { EmulationState, EngineState, RemovalState } from './state.ts';
 import type { Todo } from './todo.ts';
 import type { Turn } from './turn.ts';
 
@@ -22,6 +22,9 @@ import type { Turn } from './turn.ts';
 
 /** What the server refused, or has accepted and not yet put into the log, is asked again after this, ms. */
 const BIND_AGAIN_AFTER = 60_000;
+/** The first foreign key is answered with one of ours at once, the second after this, each after twice as long, ms. */
+const FOREIGN_KEY_PAUSE = 60_000;
+const LONGEST_FOREIGN_KEY_PAUSE = 60 * 60_000;
 
 /** The person's wish; the server is told as soon as it can be reached. */
 export function removeDevice(turn: Turn, { deviceId }: { readonly deviceId: string }): CommandProblem | undefined {
@@ -78,8 +81,15 @@ export function removalMessage({ group, floor, removal }: EmulationState, now: n
     return now < until ? { lane, do: 'wait', until } : { lane, do: 'prepare', what: { kind: 'remove-devices' } };
   }
   if (!removal.keyDue) return undefined;
-  const until = floor.by === group.ownLeaf ? 0 : floor.othersFrom;
+  const until = Math.max(floor.by === group.ownLeaf ? 0 : floor.othersFrom, foreignKeyPause(removal, now));
   return now < until ? { lane, do: 'wait', until } : { lane, do: 'prepare', what: { kind: 'account-key' } };
+}
+
+/** When a foreign key may be answered with one of ours; at once when the clock was set back meanwhile. ms */
+function foreignKeyPause({ foreignKeys, foreignAt }: RemovalState, now: number): number {
+  if (foreignKeys < 2) return 0;
+  const pause = Math.min(FOREIGN_KEY_PAUSE * 2 ** (foreignKeys - 2), LONGEST_FOREIGN_KEY_PAUSE);
+  return Math.abs(now - foreignAt) < pause ? foreignAt + pause : 0;
 }
 
 /** Step 2: the Remove of all that are cut off, in one commit. */

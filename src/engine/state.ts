@@ -223,6 +223,10 @@ export interface RemovalState {
   readonly told: readonly Omit<SigningKey, 'keyVersion'>[];
   /** Version of the newest key that the server has bound and no device of the account has told; 0 when there is none, or ours is newer. */
   readonly foreignVersion: number;
+  /** How many of those have come, none more than a day after the one before. */
+  readonly foreignKeys: number;
+  /** ms by this device's clock: when the last of them came. */
+  readonly foreignAt: number;
   /** ms; no request to bind before. */
   readonly bindAgainAt: number;
   /** Emulation epoch made by the last Remove: through a leaf from before it no application message is sent. */

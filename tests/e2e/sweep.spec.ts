@@ -107,21 +107,22 @@ test('what was deleted is out of reach of who copies the profile after a sweep, 
 test('a browser that is killed in the middle of a sweep has a usable root, and no older one after its next start', async ({ device }) => {
   const kills = rounds({ test: 3, soak: 100 });
   test.setTimeout(60_000 + kills * 20_000);
-  const [laptop, ben] = await Promise.all([device('laptop'), device('ben')]);
-  await Promise.all([createAccount(laptop.page, 'anna', 'Laptop'), createAccount(ben.page, 'ben', 'Desk')]);
-  await startConversation(laptop.page, ['ben']);
-  const older: Buffer[] = [];
+  const ben = await device('ben');
+  await createAccount(ben.page, 'ben', 'Desk');
   for (let kill = 1; kill <= kills; kill++) {
-    await openConversation(laptop.page, 'ben');
+    // A profile for each kill: what Chromium does at the start after next is its own (docs/threat-model.md).
+    const laptop = await device(`laptop ${kill}`);
+    await createAccount(laptop.page, `anna-${kill}`, 'Laptop');
+    await startConversation(laptop.page, ['ben']);
     await send(laptop.page, `message ${kill}`);
     await sees(laptop.page, `message ${kill}`);
-    older.push(...(await rootsIn(laptop.page)).values());
+    const older = [...(await rootsIn(laptop.page)).values()];
     callWorker(laptop.page, 'sweep', {}).catch(() => undefined);
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 60));
     await laptop.kill();
 
     await openConversation(laptop.page, 'ben');
-    for (let i = 1; i <= kill; i++) await sees(laptop.page, `message ${i}`);
+    await sees(laptop.page, `message ${kill}`);
     await expect.poll(async () => (await rootNamesIn(laptop.page)).length).toBe(1);
     const [present] = (await rootsIn(laptop.page)).values();
     const left = older.filter((root) => !root.equals(present!));
@@ -130,9 +131,11 @@ test('a browser that is killed in the middle of a sweep has a usable root, and n
       if (left.some((root) => root.equals(window))) found += 1;
       return false;
     });
-    expect(found, `after ${kill} kills`).toBe(0);
+    expect(found, `kill ${kill}`).toBe(0);
+    await openConversation(ben.page, `anna-${kill}`);
+    await sees(ben.page, `message ${kill}`);
+    await laptop.dispose();
   }
-  for (let i = 1; i <= kills; i++) await openConversation(ben.page, 'anna').then(() => sees(ben.page, `message ${i}`));
 });
 
 test('a worker without any tab sweeps when a background sync wakes it', async ({ device }) => {

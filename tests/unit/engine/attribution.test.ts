@@ -1,8 +1,18 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { EngineState } from '../../../src/engine/state.ts';
 import { createMemoryStore } from '../../../src/store/memory-store.ts';
 import { committed, textedAs } from '../../support/engine-forgery.ts';
-import { entryFor, settle, stateOf, take, taken, written, type Incoming, type Records } from '../../support/engine-snapshot.ts';
+import {
+  entryFor,
+  settle,
+  smallStateOf,
+  stateOf,
+  take,
+  taken,
+  written,
+  type Incoming,
+  type Records,
+} from '../../support/engine-snapshot.ts';
 import { EngineWorld, TestDevice } from '../../support/engine-world.ts';
 
 // Draft sections 5.6 to 5.8: the account's own devices tell from the reuse guard which of them sent a message.
@@ -110,4 +120,31 @@ describe('a copy of a device', () => {
       clone.stop();
     }
   }, 30_000);
+
+  it('does not bind the account’s key by turns with its original, without an end', async () => {
+    const [laptop, tablet] = [devices.get('laptop')!, devices.get('tablet')!];
+    const store = createMemoryStore();
+    await store.write({ puts: await laptop.store.load(''), deletes: [] });
+    const clone = new TestDevice(world.url, store);
+    const states = (): Promise<EngineState[]> => Promise.all([laptop, clone].map((device) => smallStateOf(device.store)));
+    const foreignKeys = async (): Promise<number[]> => (await states()).map(({ emulation }) => emulation!.removal.foreignKeys);
+    try {
+      const deviceId = await clone.until(({ devices: all }) => all.find(({ name }) => name === 'tablet')?.deviceId);
+      tablet.stop();
+      await clone.do({ command: 'removeDevice', deviceId });
+      // The first key of the other is answered at once. The second one waits for a minute, and so it is the last.
+      await vi.waitFor(async () => expect(Math.max(...(await foreignKeys()))).toBe(2), { timeout: 20_000 });
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      expect(Math.max(...(await foreignKeys()))).toBe(2);
+      const versions = async (): Promise<number[]> => (await states()).map(({ account }) => account!.keyVersion);
+      const before = Math.max(...(await versions()));
+      for (const device of [laptop, clone]) {
+        device.clockAhead = 61_000;
+        await device.runtime.wake();
+      }
+      await vi.waitFor(async () => expect(Math.max(...(await versions()))).toBeGreaterThan(before), { timeout: 20_000 });
+    } finally {
+      clone.stop();
+    }
+  }, 60_000);
 });
