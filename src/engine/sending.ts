@@ -296,7 +296,7 @@ export function onSubmitAnswer(turn: Turn, id: string, sent: Submission, answer:
     case 'stale-epoch':
       requeue(turn, id, pending);
       turn.behind = true;
-      turn.updateConversation(id, { hold: { ...NO_HOLD, groupEpochOver: epoch } });
+      turn.updateConversation(id, { hold: { ...afterRefusedCommit(conversation, turn.now), groupEpochOver: epoch } });
       return;
     case 'stale-emulation-epoch':
     case 'stale-key-version':
@@ -424,6 +424,14 @@ export function longerPause(pause: number): number {
 export function pausedFrom({ hold }: Conversation, now: number): Hold {
   const pause = longerPause(hold?.pause ?? 0);
   return { ...NO_HOLD, notBefore: now + pause, pause };
+}
+
+/**
+ * Beside a commit that we have refused, nothing in the log tells when ours may go: another that we have not heard of was
+ * first, or the server lies. All that is to be sent comes after that commit, and waits with it.
+ */
+function afterRefusedCommit(conversation: Conversation, now: number): Hold {
+  return conversation.refusedCommit === undefined ? NO_HOLD : { ...pausedFrom(conversation, now), textsToo: true };
 }
 
 /** Nothing that the next message has to wait for. */

@@ -14,4 +14,5 @@ export const FAILED_SEEDS: readonly { readonly seed: number; readonly found: str
   { seed: 5288, found: 'a device heard of a cut stream in the event of the server that was dying (the simulation)' },
   { seed: 470541850, found: "a device and its copy bound the account's key by turns, without an end (removal.ts)" },
   { seed: 470541908, found: 'the same, after a removal that the copy asked for (removal.ts)' },
+  { seed: 474781347, found: 'beside a refused commit, a late commit of ours was made anew without a pause (sending.ts)' },
 ];

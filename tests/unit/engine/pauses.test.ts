@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DeliveryAnswer } from '../../../src/engine/ports.ts';
 import type { Conversation, EngineState } from '../../../src/engine/state.ts';
+import { todosOf } from '../../../src/engine/todo.ts';
 import { entryFor, playScene, random, stateOf, taken, type Scene } from '../../support/engine-snapshot.ts';
 import { EngineWorld } from '../../support/engine-world.ts';
 
@@ -58,6 +59,36 @@ describe('an add whose KeyPackages are not there yet', () => {
     expect(conversation(refused).queue.map(({ kind }) => kind)).toContain('add');
     expect(conversation(refused).hold?.notBefore).toBeGreaterThan(0);
     expect(refused.notices).toEqual(asked.notices);
+  });
+});
+
+describe('a commit beside one of the log that this device refused', () => {
+  it('waits longer each time that the server calls it late, and all that is to be sent with it', async () => {
+    const { id: conversationId } = scene;
+    const problem = { type: 'stale-epoch', status: 409, retryAfter: undefined, accountId: undefined } as const;
+    const before = stateOf(scene.laptop);
+    const conversation = before.conversations.get(conversationId)!;
+    const refusedCommit = conversation.position;
+    let state: EngineState = {
+      ...before,
+      conversations: new Map(before.conversations).set(conversationId, { ...conversation, refusedCommit }),
+    };
+    const [ben] = conversation.members.filter((member) => !Buffer.from(member).equals(before.account!.accountId));
+    const accountId = Buffer.from(ben!).toString('hex');
+    state = await taken(state, { type: 'command', command: { command: 'removeMember', conversationId, accountId } });
+    const pauses: number[] = [];
+    for (let time = 1; time <= 3; time++) {
+      state = await taken(state, { type: 'prepare', what: { kind: 'message', conversationId } });
+      const request = state.conversations.get(conversationId)!.pending!.submission;
+      state = await taken(state, { type: 'answer', call: 'submit', request, answer: { outcome: 'refused', problem }, conversationId });
+      const { notBefore, pause } = state.conversations.get(conversationId)!.hold!;
+      pauses.push(pause);
+      const here = (now: number): string[] =>
+        todosOf(state, now).flatMap((todo) => (todo.lane === `conversation/${conversationId}` ? [todo.do] : []));
+      expect([here(notBefore! - 1), here(notBefore!)]).toEqual([['wait'], ['prepare']]);
+    }
+    expect(pauses[0]).toBeGreaterThan(0);
+    expect(pauses).toEqual([pauses[0], 2 * pauses[0]!, 4 * pauses[0]!]);
   });
 });
 
