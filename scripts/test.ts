@@ -14,6 +14,9 @@ interface Count {
   readonly skipped: number;
 }
 
+/** Characters of one failure that are said again. */
+const LONGEST_FAILURE = 1500;
+
 const reports = mkdtempSync(join(tmpdir(), 'chorus-reports-'));
 const unitReport = join(reports, 'unit.json');
 const e2eReport = join(reports, 'e2e.json');
@@ -30,10 +33,13 @@ await step('end-to-end tests', () =>
 );
 
 const counts = [unitCount(unitReport), e2eCount(e2eReport)];
+// Said again at the end: the end-to-end tests' output is long, and who reads a log has its end first.
+const unitFailures = failedUnitTests(unitReport);
 const sum = (part: keyof Count): number => counts.reduce((total, count) => total + count[part], 0);
 rmSync(reports, { recursive: true });
 
 if (failures.length > 0) console.log(`\nFailed: ${failures.join(', ')}`);
+for (const failure of unitFailures) console.log(failure);
 // A step that failed without a failed test of its own (types, a build, a crashed runner) counts as one.
 const failed = Math.max(sum('failed'), failures.length);
 const skipped = sum('skipped');
@@ -74,6 +80,22 @@ function readReport(file: string): unknown {
 function unitCount(file: string): Count {
   const report = readReport(file) as { numPassedTests?: number; numFailedTests?: number; numPendingTests?: number };
   return { passed: report.numPassedTests ?? 0, failed: report.numFailedTests ?? 0, skipped: report.numPendingTests ?? 0 };
+}
+
+/** Each failed unit test's name with the beginning of what was wrong. */
+function failedUnitTests(file: string): string[] {
+  interface Result {
+    readonly fullName: string;
+    readonly status: string;
+    readonly failureMessages: readonly string[];
+  }
+  const { testResults = [] } = readReport(file) as { testResults?: { name: string; message: string; assertionResults: Result[] }[] };
+  return testResults.flatMap(({ name, message, assertionResults }) => {
+    const failed = assertionResults.filter(({ status }) => status === 'failed');
+    const told = failed.map(({ fullName, failureMessages }) => `${fullName}\n${failureMessages.join('\n').slice(0, LONGEST_FAILURE)}`);
+    // A file that could not be read has no results, and says why by itself.
+    return [...told, ...(message === '' ? [] : [message.slice(0, LONGEST_FAILURE)])].map((text) => `\n${name}: ${text}`);
+  });
 }
 
 function e2eCount(file: string): Count {

@@ -38,7 +38,9 @@ test('a server that was restored from a backup is found out, and conversations g
     await page.getByRole('button', { name: 'Go on with this conversation' }).click();
     await expect(page.getByRole('button', { name: 'Go on with this conversation' })).toBeHidden();
   }
-  for (const { page } of [laptop, ben]) await sees(page, 'You are in this conversation again');
+  for (const { page } of [laptop, ben]) {
+    await expect(page.getByTestId('event-text').filter({ hasText: 'You are in this conversation again.' })).toHaveCount(1);
+  }
   await send(laptop.page, 'we go on');
   await sees(ben.page, 'we go on');
   await send(ben.page, 'so we do');

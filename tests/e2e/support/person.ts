@@ -100,9 +100,12 @@ export async function send(page: Page, text: string): Promise<void> {
   await field.press('Enter');
 }
 
-/** The line of the open conversation with this text. */
+/** The line of the open conversation with this text and no other: what else it shows, the time say, is no text of it. */
 export function line(page: Page, text: string): Locator {
-  return page.getByRole('list', { name: 'Messages' }).getByRole('listitem').filter({ hasText: text });
+  return page
+    .getByRole('list', { name: 'Messages' })
+    .getByRole('listitem')
+    .filter({ has: page.getByText(text, { exact: true }) });
 }
 
 /** The message has come in, and is in the log's order. */
