@@ -11,8 +11,8 @@ export default defineConfig<DeliveryOption>({
   workers: 1,
   fullyParallel: false,
   forbidOnly: process.env['CI'] !== undefined,
-  timeout: 120_000,
-  expect: { timeout: 15_000 },
+  timeout: 180_000,
+  expect: { timeout: 30_000 },
   projects: [
     { name: 'strong', use: { delivery: 'strong' } },
     // Whatever goes through the delivery service's order of messages, with the other kind of service too (draft section 5.9).

@@ -7,7 +7,8 @@ import type { Conversation, EngineState } from '../../src/engine/state.ts';
 import { step, type StepResult } from '../../src/engine/step.ts';
 import { todosOf } from '../../src/engine/todo.ts';
 import type { GroupState } from '../../src/mls/index.ts';
-import { PATIENCE, type EngineWorld, type TestDevice } from './engine-world.ts';
+import type { EngineWorld, TestDevice } from './engine-world.ts';
+import { PATIENCE } from './eventually.ts';
 
 /** Steps of the engine over what real devices had stored: what comes in is the test's own choice. */
 export type Records = ReadonlyMap<string, Uint8Array>;

@@ -13,10 +13,7 @@ import { createMemoryStore } from '../../src/store/memory-store.ts';
 import { makeBackup, restoreBackup } from '../../server/backup.ts';
 import { startServer, type RunningServer } from '../../server/start.ts';
 import type { Consistency } from '../../server/store/store.ts';
-import { rounds } from './rounds.ts';
-
-/** Long enough for anything that a test waits for on a busy machine; of 200 conversations everything takes longer. ms */
-export const PATIENCE = rounds({ test: 20_000, soak: 300_000 });
+import { PATIENCE } from './eventually.ts';
 
 /** The real engine, the real delivery client and the real server over a socket; the store is in memory. */
 export class EngineWorld {

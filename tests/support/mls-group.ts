@@ -1,4 +1,3 @@
-import { vi } from 'vitest';
 import { Secret, utf8 } from '../../src/bytes/index.ts';
 import type { SignatureKeyPair } from '../../src/mls/crypto-suite.ts';
 import {
@@ -35,7 +34,6 @@ import {
 } from '../../src/mls/index.ts';
 
 // Real groups sign and derive a lot; on a busy machine that outlasts vitest's five seconds.
-vi.setConfig({ testTimeout: 60_000 });
 
 /** Members of groups for tests: what an engine does around src/mls, without a store and a server. */
 

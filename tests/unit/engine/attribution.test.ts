@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EngineState } from '../../../src/engine/state.ts';
 import { createMemoryStore } from '../../../src/store/memory-store.ts';
 import { committed, textedAs } from '../../support/engine-forgery.ts';
@@ -14,6 +14,7 @@ import {
   type Records,
 } from '../../support/engine-snapshot.ts';
 import { EngineWorld, TestDevice } from '../../support/engine-world.ts';
+import { eventually } from '../../support/eventually.ts';
 
 // Draft sections 5.6 to 5.8: the account's own devices tell from the reuse guard which of them sent a message.
 
@@ -35,7 +36,7 @@ beforeAll(async () => {
   stored = new Map(
     await Promise.all([...devices, ['ben', ben] as const].map(async ([name, { store }]) => [name, await store.load('')] as const)),
   );
-}, 60_000);
+});
 
 afterAll(() => world.close());
 
@@ -119,7 +120,7 @@ describe('a copy of a device', () => {
     } finally {
       clone.stop();
     }
-  }, 30_000);
+  });
 
   it('does not bind the account’s key by turns with its original, without an end', async () => {
     const [laptop, tablet] = [devices.get('laptop')!, devices.get('tablet')!];
@@ -133,7 +134,7 @@ describe('a copy of a device', () => {
       tablet.stop();
       await clone.do({ command: 'removeDevice', deviceId });
       // The first key of the other is answered at once. The second one waits for a minute, and so it is the last.
-      await vi.waitFor(async () => expect(Math.max(...(await foreignKeys()))).toBe(2), { timeout: 20_000 });
+      await eventually(async () => expect(Math.max(...(await foreignKeys()))).toBe(2));
       await new Promise((resolve) => setTimeout(resolve, 1_500));
       expect(Math.max(...(await foreignKeys()))).toBe(2);
       const versions = async (): Promise<number[]> => (await states()).map(({ account }) => account!.keyVersion);
@@ -142,9 +143,9 @@ describe('a copy of a device', () => {
         device.clockAhead = 61_000;
         await device.runtime.wake();
       }
-      await vi.waitFor(async () => expect(Math.max(...(await versions()))).toBeGreaterThan(before), { timeout: 20_000 });
+      await eventually(async () => expect(Math.max(...(await versions()))).toBeGreaterThan(before));
     } finally {
       clone.stop();
     }
-  }, 60_000);
+  });
 });

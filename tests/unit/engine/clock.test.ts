@@ -1,11 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Device } from '../../simulation/device.ts';
 import * as errands from '../../simulation/errands.ts';
 import { World } from '../../simulation/world.ts';
 
 // In virtual time: what a clock that is set back or forth does to a device.
-
-vi.setConfig({ testTimeout: 60_000 });
 
 const HOUR = 3_600_000;
 

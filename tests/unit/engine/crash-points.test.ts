@@ -1,11 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NonceWatch } from '../../support/engine-nonces.ts';
 import { settle } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
 // The worker dies between having stored a message and sending it, or between the server's acceptance and knowing it.
-
-vi.setConfig({ testTimeout: 40_000 });
 
 let world: EngineWorld;
 let watch: NonceWatch;

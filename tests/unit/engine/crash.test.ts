@@ -1,8 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
 // A machine that does many other things takes its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 let world: EngineWorld;
 

@@ -1,15 +1,14 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { decodeRecord, encodeRecord } from '../../../src/engine/record-codec.ts';
 import type { Input } from '../../../src/engine/input.ts';
 import type { Conversation } from '../../../src/engine/state.ts';
 import { committed } from '../../support/engine-forgery.ts';
 import { entryFor, playScene, settle, stateOf, take, taken, written } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+import { eventually } from '../../support/eventually.ts';
 
 // Draft section 5.9 with a service that is only eventually consistent: two devices' messages of one generation both
 // get into the log, and messages arrive late.
-
-vi.setConfig({ testTimeout: 60_000 });
 
 let world: EngineWorld;
 
@@ -105,7 +104,7 @@ describe('a message that comes in late, after its device has lost step and is ba
     await settle(laptop, ben);
     laptop.goOffline();
     await laptop.send(id, 'late');
-    const made = await vi.waitFor(async () => stateOf(await laptop.store.load('')).conversations.get(id)!.pending!.submission);
+    const made = await eventually(async () => stateOf(await laptop.store.load('')).conversations.get(id)!.pending!.submission);
     laptop.stop();
     // Its place in the log is wrong from now on, so that the next entry does not follow.
     const key = `conversation/${id}`;

@@ -133,7 +133,7 @@ describe('a device that has lost step', () => {
     expect((await ben.conversation(id, () => true)).members.map(({ username }) => username).sort()).toEqual(['anna', 'ben']);
     expect((await stateOf(phone.store)).externalJoins.size).toBe(0);
     expect((await stateOf(laptop.store)).externalJoins.size).toBe(0);
-  }, 60_000);
+  });
 
   it('does not go back to an earlier epoch that the server offers it: the person is asked', async () => {
     const { laptop, phone, ben, id } = await annaAndBen();
@@ -154,7 +154,7 @@ describe('a device that has lost step', () => {
     await phone.conversation(id, ({ state }) => state === 'set-back');
     expect(byPhone).toEqual([]);
     expect(textsOf(await phone.messages(id, () => true))).toEqual(['second']);
-  }, 60_000);
+  });
 
   it('is followed by a sibling that has lost step too, and the group is joined once', async () => {
     const { laptop, phone, ben, id } = await annaAndBen();
@@ -168,7 +168,7 @@ describe('a device that has lost step', () => {
     await laptop.send(id, 'from the laptop');
     for (const text of ['from the phone', 'from the laptop']) for (const device of [laptop, phone, ben]) await reads(device, id, text);
     expect(made.flat()).toHaveLength(1);
-  }, 60_000);
+  });
 
   it('is followed, when it dies after the server took its commit, by a sibling in the group and one outside of it', async () => {
     const { laptop, phone, ben, id } = await annaAndBen();
@@ -192,7 +192,7 @@ describe('a device that has lost step', () => {
     await phone.send(id, 'by the maker');
     for (const device of [laptop, tablet, ben]) await reads(device, id, 'by the maker');
     expect(byOthers.flat()).toEqual([]);
-  }, 90_000);
+  });
 
   it('commits from outside only after its announcement is in the emulation group’s log', async () => {
     const { phone, ben, id } = await annaAndBen();
@@ -214,7 +214,7 @@ describe('a device that has lost step', () => {
     announced = true;
     await phone.messages(id, hasRejoined);
     expect(asked.lastIndexOf('announcement')).toBeLessThan(asked.indexOf('external commit'));
-  }, 60_000);
+  });
 
   it('asks for no GroupInfo to join by before that, even while the emulation group takes no message', async () => {
     const { phone, id } = await annaAndBen();
@@ -230,7 +230,7 @@ describe('a device that has lost step', () => {
     };
     expect(asks(undefined)).toBe(false);
     expect(asks(emulation.group.ownLeaf)).toBe(true);
-  }, 60_000);
+  });
 
   it('has its announced join finished by a sibling when it dies before its commit', async () => {
     const { laptop, phone, ben, id } = await annaAndBen();
@@ -251,7 +251,7 @@ describe('a device that has lost step', () => {
     await phone.send(id, 'back again');
     for (const device of [laptop, ben]) await reads(device, id, 'back again');
     expect(byLaptop).toEqual([{ groupId: id, external: true }]);
-  }, 60_000);
+  });
 });
 
 describe('a device that has lost step in many conversations', () => {
@@ -274,7 +274,7 @@ describe('a device that has lost step in many conversations', () => {
       for (const device of [laptop, ben]) await reads(device, each, 'back');
     }
     expect(byPhone.map(({ groupId }) => groupId).sort()).toEqual([...ids].sort());
-  }, 90_000);
+  });
 });
 
 describe('an own-leaf commit that honest devices cannot follow', () => {
@@ -295,7 +295,7 @@ describe('an own-leaf commit that honest devices cannot follow', () => {
       for (const reader of [laptop, phone, ben]) await reads(reader, id, text);
     }
     expect(made.flat()).toHaveLength(1);
-  }, 60_000);
+  });
 
   async function staleCommit(device: TestDevice, id: string): Promise<Submission> {
     const state = await stateOf(device.store);
@@ -330,7 +330,7 @@ describe('a removed member', () => {
     expect(textsOf(await reads(phone, id, 'second'))).toEqual(['second']);
     expect(made.flat()).toEqual([]);
     for (const device of [laptop, phone]) expect((await stateOf(device.store)).externalJoins.size).toBe(0);
-  }, 60_000);
+  });
 });
 
 describe('a newcomer that is the only device online', () => {
@@ -368,7 +368,7 @@ describe('a newcomer that is the only device online', () => {
     expect(await laptop.texts(id, 2)).toEqual(['first', 'alone']);
     await laptop.send(id, 'both');
     await reads(phone, id, 'both');
-  }, 60_000);
+  });
 });
 
 describe('an ExternalJoin action', () => {
@@ -446,14 +446,14 @@ describe('an ExternalJoin action', () => {
     expect(join!.notBefore).toBeGreaterThan(Date.now());
     expect(canAddDevice(phone)).toBe(true);
     expect(canAddDevice(result.state)).toBe(false);
-  }, 60_000);
+  });
 
   it('that names the emulation group, or no group, is refused by name and changes nothing', async () => {
     const { laptop, phone } = await siblings();
     for (const groupId of [laptop.emulation!.groupId, new Uint8Array()]) {
       expectRefused(await taken(laptop, phone, { authenticatedData: joining(groupId) }), phone, 'bad-action');
     }
-  }, 60_000);
+  });
 
   it('that is unknown, cut or too long is refused by name and changes nothing', async () => {
     const { laptop, phone } = await siblings();
@@ -465,7 +465,7 @@ describe('an ExternalJoin action', () => {
     for (const [data, code] of refusals) {
       expectRefused(await taken(laptop, phone, { authenticatedData: bytesOfAction(data) }), phone, code);
     }
-  }, 60_000);
+  });
 
   it('beside a Remove is refused by name and changes nothing', async () => {
     const { laptop, phone, groupId } = await siblings();
@@ -473,7 +473,7 @@ describe('an ExternalJoin action', () => {
     const result = await taken(laptop, phone, { authenticatedData: joining(groupId), proposals });
     expectRefused(result, phone, 'bad-action');
     expect(result.state.unlinked).toBe(false);
-  }, 60_000);
+  });
 
   it('for a group that the account was removed from brings nobody back', async () => {
     const { laptop, phone, id, groupId } = await siblings();
@@ -482,7 +482,7 @@ describe('an ExternalJoin action', () => {
     const result = await taken(laptop, out, { authenticatedData: joining(groupId) });
     expect(result.refused).toEqual([]);
     expect(result.state.externalJoins.size).toBe(0);
-  }, 60_000);
+  });
 
   it('that the server changed, as it is in clear, is refused', async () => {
     const { laptop, phone, groupId } = await siblings();
@@ -492,5 +492,5 @@ describe('an ExternalJoin action', () => {
       return turned;
     };
     expectRefused(await taken(laptop, phone, { authenticatedData: joining(groupId), change }), phone, 'ciphertext-unreadable');
-  }, 60_000);
+  });
 });

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { utf8 } from '../../../src/bytes/index.ts';
 import { prepareEmulationMessage } from '../../../src/engine/emulation-group.ts';
 import { GROUP_SUITE } from '../../../src/engine/protocol.ts';
@@ -10,8 +10,6 @@ import { decodeForgetMessage, encodeForgetMessage, FORGET_MESSAGE, MAX_FORGOTTEN
 import { encode } from '../../../src/wire/index.ts';
 import { differences, entryFor, random, settle, stateOf, take } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
-
-vi.setConfig({ testTimeout: 60_000 });
 
 let world: EngineWorld;
 

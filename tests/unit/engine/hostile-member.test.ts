@@ -5,6 +5,7 @@ import { GROUP_SUITE } from '../../../src/engine/protocol.ts';
 import { buildUpdateLeaf, propose, setComponent, type Proposal } from '../../../src/mls/index.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 import { groupInfo, privateMessage } from '../../support/mls-headers.ts';
+import { eventually } from '../../support/eventually.ts';
 
 let world: EngineWorld;
 let anna: TestDevice;
@@ -61,7 +62,7 @@ describe('a member with a client of its own', () => {
     const phone = await world.link(anna, 'phone');
     await phone.conversation(id, ({ state }) => state === 'ready');
     expect([...anna.refusals.values()].reduce((sum, count) => sum + count, 0)).toBeLessThan(5);
-  }, 40_000);
+  });
 
   it('breaks the conversation’s profile: members can still be added, and the title stays', async () => {
     await benProposes(async (hands) => {
@@ -73,7 +74,7 @@ describe('a member with a client of its own', () => {
     await anna.addMember(id, 'cara');
     const { title } = await anna.conversation(id, ({ members }) => members.length === 3);
     expect(title).toBe('club');
-  }, 40_000);
+  });
 
   it('proposes a leaf to whose key nothing can be encrypted: it is left out, and messages still go out', async () => {
     await benProposes(async (hands) => {
@@ -85,10 +86,10 @@ describe('a member with a client of its own', () => {
       return { proposalType: 'update', update: { leafNode } };
     });
     const hands = await anna.hands();
-    await expect.poll(async () => (await hands.group(id)).proposals.length, { timeout: 10_000 }).toBe(1);
+    await eventually(async () => expect((await hands.group(id)).proposals).toHaveLength(1));
     await anna.send(id, 'two');
     expect(await anna.texts(id, 2)).toEqual(['one', 'two']);
-  }, 40_000);
+  });
 });
 
 describe('an account', () => {
@@ -106,7 +107,7 @@ describe('an account', () => {
     await phone.conversation(id, ({ state, members }) => state === 'ready' && members.length === 3);
     await phone.conversation(second, ({ state }) => state === 'ready');
     expect(await phone.texts(second, 1)).toEqual(['in between']);
-  }, 40_000);
+  });
 
   it('stays reachable when an upload’s answer is lost and a Welcome uses one of the KeyPackages meanwhile', async () => {
     const dora = world.device();
@@ -116,8 +117,8 @@ describe('an account', () => {
     await anna.send(first, 'hello');
     await dora.texts(first, 1);
     dora.loseAnswers(undefined);
-    await expect.poll(async () => (await dora.store.get('uploads')) === undefined, { timeout: 15_000 }).toBe(true);
-  }, 40_000);
+    await eventually(async () => expect(await dora.store.get('uploads')).toBeUndefined());
+  });
 });
 
 describe('a commit that every honest member refuses', () => {
@@ -154,5 +155,5 @@ describe('a commit that every honest member refuses', () => {
     expect(await ben.texts(id, 2)).toEqual(['one', 'two']);
     await ben.send(id, 'three');
     expect(await anna.texts(id, 3)).toEqual(['one', 'two', 'three']);
-  }, 40_000);
+  });
 });

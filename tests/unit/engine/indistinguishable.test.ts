@@ -1,12 +1,10 @@
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../../src/bytes/index.ts';
 import type { SequenceEntry } from '../../../src/engine/ports.ts';
 import { GROUP_SUITE } from '../../../src/engine/protocol.ts';
 import { open } from '../../../src/mls/index.ts';
 import { settle } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
-
-vi.setConfig({ testTimeout: 60_000 });
 
 let world: EngineWorld | undefined;
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fromBase64Url, fromHex, toHex } from '../../../src/bytes/index.ts';
 import { externalInitOf } from '../../../src/engine/external-join.ts';
 import {
@@ -20,6 +20,7 @@ import { externalCommit } from '../../../src/mls/index.ts';
 import { committed } from '../../support/engine-forgery.ts';
 import { differences, entryFor, random, settle, stateOf, take, type Incoming } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+import { eventually } from '../../support/eventually.ts';
 
 let world: EngineWorld;
 
@@ -99,7 +100,7 @@ describe('an invitation by link', () => {
     expect(textsOf(await reads(cora, id, 'welcome'), 'text')).not.toContain('before the link');
     for (const device of [cora, tablet]) expect(stateOf(await device.store.load('')).externalJoins.size).toBe(0);
     expect(await cora.runtime.command({ command: 'joinByInvitation', code })).toEqual({ ok: false, problem: 'already-member' });
-  }, 60_000);
+  });
 
   it('is known to every device of the account that made it, and gone from all of them when it is withdrawn', async () => {
     const { anna, ben, id } = await annaAndBen();
@@ -119,7 +120,7 @@ describe('an invitation by link', () => {
     expect(await Promise.all([anna, phone, ben].map(holds))).toEqual([false, false, false]);
     const cora = await world.person('cora');
     expect(await cora.runtime.openInvitation(code)).toEqual({ ok: false, problem: 'invitation-over' });
-  }, 60_000);
+  });
 
   it('is good no more when another one has taken its place, or a member was removed', async () => {
     const { anna, ben, id } = await annaAndBen();
@@ -141,7 +142,7 @@ describe('an invitation by link', () => {
     await ben.conversation(id, ({ state }) => state === 'ready');
     await ben.send(id, 'back again');
     await reads(anna, id, 'back again');
-  }, 60_000);
+  });
 
   it('is used by two at once, one after the other', async () => {
     const { anna, ben, id } = await annaAndBen();
@@ -152,7 +153,7 @@ describe('an invitation by link', () => {
     await guests[0]!.send(id, 'all here');
     for (const device of [anna, ben, ...guests]) await reads(device, id, 'all here');
     expect(await namesIn(ben, id)).toEqual(['anna', 'ben', 'cora', 'dora']);
-  }, 60_000);
+  });
 
   it('that is over by the time of joining is reported to who asked, and leaves nothing to do', async () => {
     const { anna, id } = await annaAndBen();
@@ -170,9 +171,9 @@ describe('an invitation by link', () => {
     expect(stateOf(await cora.store.load('')).externalJoins.size).toBe(0);
     tablet.clockAhead = LATER;
     tablet.restart();
-    await vi.waitFor(async () => expect(stateOf(await tablet.store.load('')).externalJoins.size).toBe(0), { timeout: 20_000 });
+    await eventually(async () => expect(stateOf(await tablet.store.load('')).externalJoins.size).toBe(0));
     expect((await tablet.runtime.state()).notices.some(({ kind }) => kind === 'invitation-over')).toBe(false);
-  }, 90_000);
+  });
 });
 
 describe('a device that dies while it joins by a link', () => {
@@ -189,7 +190,7 @@ describe('a device that dies while it joins by a link', () => {
     for (const device of [anna, ben]) await reads(device, id, 'by the sibling');
     cora.restart();
     await reads(cora, id, 'by the sibling');
-  }, 60_000);
+  });
 
   it('has its join finished by its sibling when it had come no further than to say so', async () => {
     const { anna, ben, id } = await annaAndBen();
@@ -201,7 +202,7 @@ describe('a device that dies while it joins by a link', () => {
     const dead = diesAfter(cora, (_message, groupId) => groupId === emulation);
     await cora.do({ command: 'joinByInvitation', code });
     await dead;
-    await vi.waitFor(async () => expect(stateOf(await tablet.store.load('')).externalJoins.size).toBe(1));
+    await eventually(async () => expect(stateOf(await tablet.store.load('')).externalJoins.size).toBe(1));
     tablet.clockAhead = LATER;
     tablet.restart();
     await tablet.conversation(id, ({ state }) => state === 'ready');
@@ -209,7 +210,7 @@ describe('a device that dies while it joins by a link', () => {
     for (const device of [anna, ben]) await reads(device, id, 'finished by the sibling');
     cora.restart();
     await reads(cora, id, 'finished by the sibling');
-  }, 60_000);
+  });
 });
 
 describe('members, whatever the server lets through,', () => {
@@ -259,7 +260,7 @@ describe('members, whatever the server lets through,', () => {
     expect(await judgedWith(signInvitedJoin(seed, { ...join, accountId: random(16) }))).toBe('unexpected-sender');
     expect(await judgedWith(signInvitedJoin(seed, { ...join, signatureKey: random(32) }))).toBe('unexpected-sender');
     expect(await judgedWith(signInvitedJoin(seed, { ...join, groupId: random(16) }))).toBe('unexpected-sender');
-  }, 60_000);
+  });
 
   it('refuse a commit that changes their group’s context in any other way', async () => {
     const { anna, ben, id } = await annaAndBen();
@@ -277,7 +278,7 @@ describe('members, whatever the server lets through,', () => {
     expect(await judged(withInvitationKey([...extensions], randomBytes(32)))).toBeUndefined();
     expect(await judged([])).toBe('bad-content');
     expect(await judged(withInvitationKey([...extensions], randomBytes(31)))).toBe('bad-content');
-  }, 60_000);
+  });
 });
 
 describe('the code in a link', () => {

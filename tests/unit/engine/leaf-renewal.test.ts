@@ -20,7 +20,7 @@ beforeAll(async () => {
   scene = await playScene(world);
   state = stateOf(scene.laptop);
   conversation = state.conversations.get(scene.id)!;
-}, 40_000);
+});
 
 afterAll(() => world.close());
 

@@ -4,8 +4,7 @@ import { StateKeeper } from '../../../src/engine/state-keeper.ts';
 import { createMemoryStore } from '../../../src/store/index.ts';
 import { random, settle } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
-
-vi.setConfig({ testTimeout: 60_000 });
+import { eventually } from '../../support/eventually.ts';
 
 let world: EngineWorld;
 
@@ -163,7 +162,7 @@ describe('a store whose account is gone', () => {
     await phone.until(({ link }) => link?.code);
     expect(await pathsOf(phone)).toContain('device');
     await phone.do({ command: 'closeLink' });
-    await vi.waitFor(async () => expect(await pathsOf(phone)).toEqual([]), { timeout: 10_000 });
+    await eventually(async () => expect(await pathsOf(phone)).toEqual([]));
   });
 
   it('that another context has emptied and filled again, in as many transactions, is read anew', async () => {

@@ -3,6 +3,7 @@ import type * as StateTransferModule from '../../../src/engine/state-transfer.ts
 import { withReferences, wholeGroup } from '../../../src/engine/state-transfer.ts';
 import type { LinkView, StateView } from '../../../src/engine/view.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+import { eventually } from '../../support/eventually.ts';
 
 // Every conversation is too large for the Welcome.
 vi.mock('../../../src/engine/state-transfer.ts', async (original) => ({
@@ -55,7 +56,7 @@ describe('a device that is linked to more than a Welcome holds', () => {
       expect((await laptop.texts(id, 2)).at(-1)).toBe('from the phone');
     }
     for (const device of [laptop, phone]) expect([...(await device.store.load('link-blob/')).keys()]).toEqual([]);
-  }, 60_000);
+  });
 
   it('ends by name with nothing left behind when a blob was changed', async () => {
     const { laptop } = await busy();
@@ -69,11 +70,10 @@ describe('a device that is linked to more than a Welcome holds', () => {
     expect([...(await phone.store.load('link-blob/')).keys()]).toEqual([]);
     await phone.do({ command: 'closeLink' });
     await phone.until(({ phase }) => (phase === 'new' ? true : undefined));
-    await vi.waitFor(
-      async () => expect([...(await phone.store.load('')).keys()].filter((key) => key === 'link' || key === 'account')).toEqual([]),
-      10_000,
+    await eventually(async () =>
+      expect([...(await phone.store.load('')).keys()].filter((key) => key === 'link' || key === 'account')).toEqual([]),
     );
-  }, 60_000);
+  });
 });
 
 describe('what goes into the Welcome', () => {

@@ -20,7 +20,7 @@ let groupId: Uint8Array;
 beforeAll(async () => {
   scene = await playScene(world);
   ({ id, groupId } = scene);
-}, 60_000);
+});
 
 afterAll(() => world.close());
 

@@ -10,7 +10,7 @@ let scene: Scene;
 
 beforeAll(async () => {
   scene = await playScene(world);
-}, 60_000);
+});
 
 afterAll(() => world.close());
 

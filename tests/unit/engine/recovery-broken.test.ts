@@ -1,5 +1,5 @@
 import { ed25519 } from '@noble/curves/ed25519.js';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Secret } from '../../../src/bytes/index.ts';
 import { createDeliveryClient } from '../../../src/delivery/index.ts';
 import type { CommitRouting, DeliveryAnswer, DeliveryCall, DeliveryCalls, Recovery } from '../../../src/engine/ports.ts';
@@ -12,10 +12,9 @@ import { deriveRecoveryKey, type RecoveryKey } from '../../../src/virtual-client
 import { confirmNewPhrase, recovered } from '../../support/engine-recovery.ts';
 import { random, settle, stateOf, take, taken } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+import { eventually } from '../../support/eventually.ts';
 
 // Who has the phrase and a client of their own can have the server take a recovery that the account's devices refuse.
-
-vi.setConfig({ testTimeout: 60_000 });
 
 let world: EngineWorld;
 
@@ -171,7 +170,7 @@ describe('a recovery that the account’s devices refuse', () => {
     const broken = { ...request, commit: { ...request.commit, message: changed(request.commit.message) } };
     expect((await ask('recover', broken)).outcome).toBe('done');
     expect((await ask('fetch-sequence', { after: 0, limit: 1 })).outcome).toBe('done');
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const problem = { outcome: 'refused', problem: { type: 'unknown-device' } };
       expect(await ask('fetch-sequence', { after: 0, limit: 1 })).toMatchObject(problem);
     });

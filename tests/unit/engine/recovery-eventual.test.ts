@@ -1,12 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { confirmNewPhrase, isBack, recovered, tryRecovery } from '../../support/engine-recovery.ts';
 import { settle } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
 // Recovery through a service that is only eventually consistent: messages arrive late, and whoever sends them looks in
 // the log whether they count.
-
-vi.setConfig({ testTimeout: 60_000 });
 
 const CONVERSATIONS = 3;
 

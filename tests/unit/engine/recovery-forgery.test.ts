@@ -38,7 +38,7 @@ beforeAll(async () => {
   tablet = await third.store.load('');
   phone = await other.store.load('');
   laptop = await device.store.load('');
-}, 60_000);
+});
 
 afterAll(() => world.close());
 

@@ -1,12 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Secret } from '../../../src/bytes/index.ts';
 import { EMULATION_PROTOCOL } from '../../../src/engine/protocol.ts';
 import { deriveRecoveryKey } from '../../../src/virtual-client/index.ts';
 import { settle } from '../../support/engine-snapshot.ts';
 import { confirmNewPhrase, isBack, recovered, tryRecovery } from '../../support/engine-recovery.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
-
-vi.setConfig({ testTimeout: 60_000 });
 
 let world: EngineWorld;
 

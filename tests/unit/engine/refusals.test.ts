@@ -35,7 +35,7 @@ let groupId: Uint8Array;
 beforeAll(async () => {
   scene = await playScene(world);
   ({ id, groupId } = scene);
-}, 60_000);
+});
 
 afterAll(() => world.close());
 

@@ -10,6 +10,7 @@ import { step, type StepResult } from '../../../src/engine/step.ts';
 import type { StateView } from '../../../src/engine/view.ts';
 import { createMemoryStore } from '../../../src/store/memory-store.ts';
 import { EngineWorld, TestDevice } from '../../support/engine-world.ts';
+import { eventually } from '../../support/eventually.ts';
 
 let world: EngineWorld;
 /** How far this process's clock is ahead, ms: siblings wait before they take over. */
@@ -30,7 +31,6 @@ afterEach(async () => {
   vi.restoreAllMocks();
 });
 
-const TIMEOUT = 60_000;
 /** Longer than any sibling waits. */
 const SIBLINGS_TAKE_OVER = 45_000;
 
@@ -77,132 +77,116 @@ async function sequenceOf(device: TestDevice, after: number): Promise<readonly S
 }
 
 describe('after a device is removed', () => {
-  it(
-    'its complete store reads nothing new, commits nothing, joins nothing and gets nothing from the server',
-    async () => {
-      const laptop = await world.person('anna', 'laptop');
-      const ben = await world.person('ben');
-      const [direct, group] = [await laptop.startConversation(['ben']), await laptop.startConversation(['ben'], 'trip')];
-      for (const id of [direct, group]) {
-        await laptop.send(id, 'before');
-        await ben.texts(id, 1);
-      }
-      const phone = await world.link(laptop, 'phone');
-      for (const id of [direct, group]) {
-        await phone.conversation(id, ({ state }) => state === 'ready');
-        await ben.send(id, 'to both');
-        await phone.texts(id, 1);
-      }
-      await remove(laptop, 'phone');
-      await unlinked(phone);
-      const view = await finished(laptop, 1);
-      expect(view.devices.map(({ name }) => name)).toEqual(['laptop']);
-      const thief = await stolen(phone.store);
-      for (const id of [direct, group]) {
-        await laptop.send(id, 'secret');
-        await ben.send(id, 'secret too');
-        expect(await ben.texts(id, 4)).toEqual(['before', 'to both', 'secret', 'secret too']);
-        expect(await laptop.texts(id, 4)).toEqual(['before', 'to both', 'secret', 'secret too']);
-      }
-
-      // A conspirator hands the whole sequence over, but the removal itself, to a device that knows no better.
-      const entries = await sequenceOf(laptop, thief.cursor.sequence);
-      const theirs = entries.filter(({ groupId }) => thief.conversations.has(Buffer.from(groupId).toString('hex')));
-      const handed = theirs.map((entry, i) => ({ ...entry, sequence: thief.cursor.sequence + i + 1 }));
-      const read: StepResult = await step({ ...thief, unlinked: false }, { type: 'entries', entries: handed, last: 0 }, given());
-      expect(read.lines).toEqual([]);
-      expect(read.refused.map(({ code }) => code)).toContain('unknown-emulation-epoch');
-      expect([...read.state.conversations.values()].map(({ state }) => state)).toEqual(['out-of-step', 'out-of-step']);
-      const emulation = entries.filter(({ groupId }) => Buffer.from(groupId).equals(thief.emulation!.groupId));
-      const after = emulation.map((entry, i) => ({ ...entry, sequence: thief.cursor.sequence + i + 1 }));
-      const followed = await step({ ...thief, unlinked: false }, { type: 'entries', entries: after, last: 0 }, given());
-      expect(followed.state.unlinked).toBe(true);
-      expect(followed.state.account!.keyVersion).toBe(1);
-      expect(followed.state.emulation!.removal.told).toEqual([]);
-
-      const now = await stolen(laptop.store);
-      expect(now.account!.keyVersion).toBe(2);
-      expect(now.account!.formerKeys).toEqual([]);
-      expect(now.keyPackages.size).toBeGreaterThan(0);
-      for (const ref of thief.keyPackages.keys()) expect(now.keyPackages.has(ref)).toBe(false);
-
-      // What it still can make is refused from it, and too late from anybody who passes it on.
-      const wish = { command: 'removeMember', conversationId: group, accountId: (await ben.runtime.state()).account!.accountId } as const;
-      const asked = await step({ ...thief, unlinked: false }, { type: 'command', command: wish }, given());
-      const made = await step(asked.state, { type: 'prepare', what: { kind: 'message', conversationId: group } }, given());
-      const { submission } = made.state.conversations.get(group)!.pending!;
-      expect(submission.kind).toBe('commit');
-      expect(await ask(thief, 'submit', submission)).toMatchObject({ outcome: 'refused', problem: { type: 'unknown-device' } });
-      for (const accomplice of [await stolen(ben.store), await stolen(laptop.store)]) {
-        expect(await ask(accomplice, 'submit', submission)).toMatchObject({ outcome: 'refused', problem: { type: 'stale-epoch' } });
-      }
-
-      for (const [call, request] of [
-        ['fetch-sequence', { after: 0, limit: 1 }],
-        ['fetch-group', { groupId: thief.emulation!.groupId, epoch: undefined }],
-        ['claim-key-packages', { claimId: randomBytes(16), accountIds: [thief.account!.accountId] }],
-      ] as const) {
-        expect(await ask(thief, call, request)).toMatchObject({ outcome: 'refused', problem: { type: 'unknown-device' } });
-      }
-    },
-    TIMEOUT,
-  );
-
-  it(
-    'looks like an ordinary update to the others',
-    async () => {
-      const laptop = await world.person('anna', 'laptop');
-      const ben = await world.person('ben');
-      const id = await laptop.startConversation(['ben']);
+  it('its complete store reads nothing new, commits nothing, joins nothing and gets nothing from the server', async () => {
+    const laptop = await world.person('anna', 'laptop');
+    const ben = await world.person('ben');
+    const [direct, group] = [await laptop.startConversation(['ben']), await laptop.startConversation(['ben'], 'trip')];
+    for (const id of [direct, group]) {
       await laptop.send(id, 'before');
       await ben.texts(id, 1);
-      const phone = await world.link(laptop, 'phone');
+    }
+    const phone = await world.link(laptop, 'phone');
+    for (const id of [direct, group]) {
       await phone.conversation(id, ({ state }) => state === 'ready');
-      await remove(laptop, 'phone');
-      await finished(laptop, 1);
-      await laptop.send(id, 'after');
-      const lines = await ben.messages(id, (all) => all.some(({ text }) => text === 'after'));
-      expect(lines.filter(({ kind }) => kind === 'event').map(({ text }) => text)).toEqual([
-        'You are in this conversation now. Earlier messages are not shown.',
-      ]);
-      expect((await ben.runtime.state()).notices).toEqual([]);
-    },
-    TIMEOUT,
-  );
+      await ben.send(id, 'to both');
+      await phone.texts(id, 1);
+    }
+    await remove(laptop, 'phone');
+    await unlinked(phone);
+    const view = await finished(laptop, 1);
+    expect(view.devices.map(({ name }) => name)).toEqual(['laptop']);
+    const thief = await stolen(phone.store);
+    for (const id of [direct, group]) {
+      await laptop.send(id, 'secret');
+      await ben.send(id, 'secret too');
+      expect(await ben.texts(id, 4)).toEqual(['before', 'to both', 'secret', 'secret too']);
+      expect(await laptop.texts(id, 4)).toEqual(['before', 'to both', 'secret', 'secret too']);
+    }
 
-  it(
-    'a text written meanwhile waits for the new leaf and is sent',
-    async () => {
-      const laptop = await world.person('anna', 'laptop');
-      const ben = await world.person('ben');
-      const id = await laptop.startConversation(['ben']);
-      const phone = await world.link(laptop, 'phone');
-      await phone.conversation(id, ({ state }) => state === 'ready');
-      await Promise.all([remove(laptop, 'phone'), laptop.send(id, 'one'), laptop.send(id, 'two')]);
-      expect(await ben.texts(id, 2)).toEqual(['one', 'two']);
-      await finished(laptop, 1);
-    },
-    TIMEOUT,
-  );
+    // A conspirator hands the whole sequence over, but the removal itself, to a device that knows no better.
+    const entries = await sequenceOf(laptop, thief.cursor.sequence);
+    const theirs = entries.filter(({ groupId }) => thief.conversations.has(Buffer.from(groupId).toString('hex')));
+    const handed = theirs.map((entry, i) => ({ ...entry, sequence: thief.cursor.sequence + i + 1 }));
+    const read: StepResult = await step({ ...thief, unlinked: false }, { type: 'entries', entries: handed, last: 0 }, given());
+    expect(read.lines).toEqual([]);
+    expect(read.refused.map(({ code }) => code)).toContain('unknown-emulation-epoch');
+    expect([...read.state.conversations.values()].map(({ state }) => state)).toEqual(['out-of-step', 'out-of-step']);
+    const emulation = entries.filter(({ groupId }) => Buffer.from(groupId).equals(thief.emulation!.groupId));
+    const after = emulation.map((entry, i) => ({ ...entry, sequence: thief.cursor.sequence + i + 1 }));
+    const followed = await step({ ...thief, unlinked: false }, { type: 'entries', entries: after, last: 0 }, given());
+    expect(followed.state.unlinked).toBe(true);
+    expect(followed.state.account!.keyVersion).toBe(1);
+    expect(followed.state.emulation!.removal.told).toEqual([]);
 
-  it(
-    'new devices can be linked, and new people still reach the account',
-    async () => {
-      const laptop = await world.person('anna', 'laptop');
-      await world.link(laptop, 'phone');
-      await remove(laptop, 'phone');
-      await finished(laptop, 1);
-      const ben = await world.person('ben');
-      const id = await ben.startConversation(['anna']);
-      await ben.send(id, 'hello');
-      expect(await laptop.texts(id, 1)).toEqual(['hello']);
-      const tablet = await world.link(laptop, 'tablet');
-      await tablet.conversation(id, ({ state }) => state === 'ready');
-      await tablet.send(id, 'from the tablet');
-      expect(await ben.texts(id, 2)).toEqual(['hello', 'from the tablet']);
-    },
-    TIMEOUT,
-  );
+    const now = await stolen(laptop.store);
+    expect(now.account!.keyVersion).toBe(2);
+    expect(now.account!.formerKeys).toEqual([]);
+    expect(now.keyPackages.size).toBeGreaterThan(0);
+    for (const ref of thief.keyPackages.keys()) expect(now.keyPackages.has(ref)).toBe(false);
+
+    // What it still can make is refused from it, and too late from anybody who passes it on.
+    const wish = { command: 'removeMember', conversationId: group, accountId: (await ben.runtime.state()).account!.accountId } as const;
+    const asked = await step({ ...thief, unlinked: false }, { type: 'command', command: wish }, given());
+    const made = await step(asked.state, { type: 'prepare', what: { kind: 'message', conversationId: group } }, given());
+    const { submission } = made.state.conversations.get(group)!.pending!;
+    expect(submission.kind).toBe('commit');
+    expect(await ask(thief, 'submit', submission)).toMatchObject({ outcome: 'refused', problem: { type: 'unknown-device' } });
+    for (const accomplice of [await stolen(ben.store), await stolen(laptop.store)]) {
+      expect(await ask(accomplice, 'submit', submission)).toMatchObject({ outcome: 'refused', problem: { type: 'stale-epoch' } });
+    }
+
+    for (const [call, request] of [
+      ['fetch-sequence', { after: 0, limit: 1 }],
+      ['fetch-group', { groupId: thief.emulation!.groupId, epoch: undefined }],
+      ['claim-key-packages', { claimId: randomBytes(16), accountIds: [thief.account!.accountId] }],
+    ] as const) {
+      expect(await ask(thief, call, request)).toMatchObject({ outcome: 'refused', problem: { type: 'unknown-device' } });
+    }
+  });
+
+  it('looks like an ordinary update to the others', async () => {
+    const laptop = await world.person('anna', 'laptop');
+    const ben = await world.person('ben');
+    const id = await laptop.startConversation(['ben']);
+    await laptop.send(id, 'before');
+    await ben.texts(id, 1);
+    const phone = await world.link(laptop, 'phone');
+    await phone.conversation(id, ({ state }) => state === 'ready');
+    await remove(laptop, 'phone');
+    await finished(laptop, 1);
+    await laptop.send(id, 'after');
+    const lines = await ben.messages(id, (all) => all.some(({ text }) => text === 'after'));
+    expect(lines.filter(({ kind }) => kind === 'event').map(({ text }) => text)).toEqual([
+      'You are in this conversation now. Earlier messages are not shown.',
+    ]);
+    expect((await ben.runtime.state()).notices).toEqual([]);
+  });
+
+  it('a text written meanwhile waits for the new leaf and is sent', async () => {
+    const laptop = await world.person('anna', 'laptop');
+    const ben = await world.person('ben');
+    const id = await laptop.startConversation(['ben']);
+    const phone = await world.link(laptop, 'phone');
+    await phone.conversation(id, ({ state }) => state === 'ready');
+    await Promise.all([remove(laptop, 'phone'), laptop.send(id, 'one'), laptop.send(id, 'two')]);
+    expect(await ben.texts(id, 2)).toEqual(['one', 'two']);
+    await finished(laptop, 1);
+  });
+
+  it('new devices can be linked, and new people still reach the account', async () => {
+    const laptop = await world.person('anna', 'laptop');
+    await world.link(laptop, 'phone');
+    await remove(laptop, 'phone');
+    await finished(laptop, 1);
+    const ben = await world.person('ben');
+    const id = await ben.startConversation(['anna']);
+    await ben.send(id, 'hello');
+    expect(await laptop.texts(id, 1)).toEqual(['hello']);
+    const tablet = await world.link(laptop, 'tablet');
+    await tablet.conversation(id, ({ state }) => state === 'ready');
+    await tablet.send(id, 'from the tablet');
+    expect(await ben.texts(id, 2)).toEqual(['hello', 'from the tablet']);
+  });
 });
 
 /** The store of a device that dies right after a write: whatever it asks for then never comes. */
@@ -224,87 +208,79 @@ class MortalStore {
 }
 
 describe('a removal', () => {
-  it(
-    'goes on by itself when the device dies after every single step',
-    async () => {
-      const store = new MortalStore();
-      const laptop = new TestDevice(world.url, store.port);
-      extra.push(laptop);
-      await laptop.do({ command: 'createAccount', username: 'anna', deviceName: 'laptop' });
-      const ben = await world.person('ben');
-      const id = await laptop.startConversation(['ben']);
-      await laptop.send(id, 'before');
-      await ben.texts(id, 1);
-      const phone = await world.link(laptop, 'phone');
-      await phone.conversation(id, ({ state }) => state === 'ready');
-      await remove(laptop, 'phone');
-      let deaths = 0;
-      let next: Promise<void> = Promise.resolve();
-      store.onWrite = () => {
-        store.dead = true;
-        deaths++;
-        next = new Promise((resolve) => {
-          setTimeout(() => {
-            store.dead = false;
-            laptop.restart();
-            resolve();
-          }, 60);
-        });
-      };
-      const deadline = Date.now() + 40_000;
-      for (;;) {
-        await next;
-        const view = await laptop.runtime.state().catch(() => undefined);
-        if (view?.removal === undefined && view?.devices.length === 1 && view.notices.length > 0) break;
-        if (Date.now() > deadline) throw new Error(`not finished: ${JSON.stringify(view)}`);
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-      store.onWrite = () => undefined;
+  it('goes on by itself when the device dies after every single step', async () => {
+    const store = new MortalStore();
+    const laptop = new TestDevice(world.url, store.port);
+    extra.push(laptop);
+    await laptop.do({ command: 'createAccount', username: 'anna', deviceName: 'laptop' });
+    const ben = await world.person('ben');
+    const id = await laptop.startConversation(['ben']);
+    await laptop.send(id, 'before');
+    await ben.texts(id, 1);
+    const phone = await world.link(laptop, 'phone');
+    await phone.conversation(id, ({ state }) => state === 'ready');
+    await remove(laptop, 'phone');
+    let deaths = 0;
+    let next: Promise<void> = Promise.resolve();
+    store.onWrite = () => {
+      store.dead = true;
+      deaths++;
+      next = new Promise((resolve) => {
+        setTimeout(() => {
+          store.dead = false;
+          laptop.restart();
+          resolve();
+        }, 60);
+      });
+    };
+    const deadline = Date.now() + 40_000;
+    for (;;) {
       await next;
-      expect(deaths).toBeGreaterThan(6);
-      await unlinked(phone);
-      await laptop.send(id, 'after');
-      expect(await ben.texts(id, 2)).toEqual(['before', 'after']);
-      expect((await stolen(store.port)).account!.keyVersion).toBe(2);
-    },
-    TIMEOUT,
-  );
+      const view = await laptop.runtime.state().catch(() => undefined);
+      if (view?.removal === undefined && view?.devices.length === 1 && view.notices.length > 0) break;
+      if (Date.now() > deadline) throw new Error(`not finished: ${JSON.stringify(view)}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    store.onWrite = () => undefined;
+    await next;
+    expect(deaths).toBeGreaterThan(6);
+    await unlinked(phone);
+    await laptop.send(id, 'after');
+    expect(await ben.texts(id, 2)).toEqual(['before', 'after']);
+    expect((await stolen(store.port)).account!.keyVersion).toBe(2);
+  });
 
-  it(
-    'keeps the key before it as long as a leaf names it, and speaks through no such leaf',
-    async () => {
-      const store = new MortalStore();
-      const laptop = new TestDevice(world.url, store.port);
-      extra.push(laptop);
-      await laptop.do({ command: 'createAccount', username: 'anna', deviceName: 'laptop' });
-      await world.person('ben');
-      const id = await laptop.startConversation(['ben']);
-      const phone = await world.link(laptop, 'phone');
-      await phone.conversation(id, ({ state }) => state === 'ready');
-      const seen: Promise<EngineState>[] = [];
-      store.onWrite = () => void seen.push(stolen(store.port));
-      await remove(laptop, 'phone');
-      await finished(laptop, 1);
-      store.onWrite = () => undefined;
-      const states = await Promise.all(seen);
-      const between = states.find((state) => state.account?.keyVersion === 2 && state.conversations.get(id)?.keyVersion === 1);
-      const { account, emulation, conversations } = between!;
-      expect(signingKeysOf(account!).map(({ keyVersion }) => keyVersion)).toEqual([2, 1]);
-      expect(needsRenewal(account!, emulation!, conversations.get(id)!)).toBe(true);
-      const asked = await step(
-        { ...between!, conversations: new Map([[id, { ...conversations.get(id)!, pending: undefined, queue: [] }]]) },
-        { type: 'command', command: { command: 'send', conversationId: id, messageId: randomBytes(16), text: 'not through this leaf' } },
-        given(),
-      );
-      const made = await step(asked.state, { type: 'prepare', what: { kind: 'message', conversationId: id } }, given());
-      expect(made.state.conversations.get(id)!.pending?.submission.kind).toBe('commit');
-      expect(made.state.conversations.get(id)!.queue.map(({ kind }) => kind)).toEqual(['text']);
-      const last = await stolen(store.port);
-      expect(signingKeysOf(last.account!).map(({ keyVersion }) => keyVersion)).toEqual([2]);
-      expect(last.conversations.get(id)!.keyVersion).toBe(2);
-    },
-    TIMEOUT,
-  );
+  it('keeps the key before it as long as a leaf names it, and speaks through no such leaf', async () => {
+    const store = new MortalStore();
+    const laptop = new TestDevice(world.url, store.port);
+    extra.push(laptop);
+    await laptop.do({ command: 'createAccount', username: 'anna', deviceName: 'laptop' });
+    await world.person('ben');
+    const id = await laptop.startConversation(['ben']);
+    const phone = await world.link(laptop, 'phone');
+    await phone.conversation(id, ({ state }) => state === 'ready');
+    const seen: Promise<EngineState>[] = [];
+    store.onWrite = () => void seen.push(stolen(store.port));
+    await remove(laptop, 'phone');
+    await finished(laptop, 1);
+    store.onWrite = () => undefined;
+    const states = await Promise.all(seen);
+    const between = states.find((state) => state.account?.keyVersion === 2 && state.conversations.get(id)?.keyVersion === 1);
+    const { account, emulation, conversations } = between!;
+    expect(signingKeysOf(account!).map(({ keyVersion }) => keyVersion)).toEqual([2, 1]);
+    expect(needsRenewal(account!, emulation!, conversations.get(id)!)).toBe(true);
+    const asked = await step(
+      { ...between!, conversations: new Map([[id, { ...conversations.get(id)!, pending: undefined, queue: [] }]]) },
+      { type: 'command', command: { command: 'send', conversationId: id, messageId: randomBytes(16), text: 'not through this leaf' } },
+      given(),
+    );
+    const made = await step(asked.state, { type: 'prepare', what: { kind: 'message', conversationId: id } }, given());
+    expect(made.state.conversations.get(id)!.pending?.submission.kind).toBe('commit');
+    expect(made.state.conversations.get(id)!.queue.map(({ kind }) => kind)).toEqual(['text']);
+    const last = await stolen(store.port);
+    expect(signingKeysOf(last.account!).map(({ keyVersion }) => keyVersion)).toEqual([2]);
+    expect(last.conversations.get(id)!.keyVersion).toBe(2);
+  });
 
   it.each(['cutting-off', 'removing', 'new-key', 'renewing'] as const)(
     'is finished by another device when the one that asked is gone at "%s"',
@@ -334,18 +310,15 @@ describe('a removal', () => {
         laptop.stop();
       }
       await unlinked(phone);
-      await vi.waitFor(
-        async () => {
-          ahead += SIBLINGS_TAKE_OVER;
-          await tablet.runtime.wake();
-          const { removal, devices } = await tablet.runtime.state();
-          expect({ removal, devices: devices.map(({ name }) => name).sort() }).toEqual({
-            removal: undefined,
-            devices: ['laptop', 'tablet'],
-          });
-        },
-        { timeout: 20_000, interval: 500 },
-      );
+      await eventually(async () => {
+        ahead += SIBLINGS_TAKE_OVER;
+        await tablet.runtime.wake();
+        const { removal, devices } = await tablet.runtime.state();
+        expect({ removal, devices: devices.map(({ name }) => name).sort() }).toEqual({
+          removal: undefined,
+          devices: ['laptop', 'tablet'],
+        });
+      }, 500);
       await tablet.send(id, 'after');
       expect(await ben.texts(id, 2)).toEqual(['before', 'after']);
       laptop.restart();
@@ -353,96 +326,79 @@ describe('a removal', () => {
       await laptop.send(id, 'back again');
       expect(await ben.texts(id, 3)).toEqual(['before', 'after', 'back again']);
     },
-    TIMEOUT,
   );
 
-  it(
-    'of two devices by each other is won by the one that the server hears first',
-    async () => {
-      const laptop = await world.person('anna', 'laptop');
-      const ben = await world.person('ben');
-      const id = await laptop.startConversation(['ben']);
-      const phone = await world.link(laptop, 'phone');
-      await phone.conversation(id, ({ state }) => state === 'ready');
-      await Promise.all([remove(laptop, 'phone'), remove(phone, 'laptop')]);
-      const [winner, loser] = await Promise.race([
-        unlinked(phone).then(() => [laptop, phone] as const),
-        unlinked(laptop).then(() => [phone, laptop] as const),
-      ]);
-      const view = await finished(winner, 1);
-      expect(view.phase).toBe('ready');
-      expect((await loser.runtime.state()).phase).toBe('unlinked');
-      await winner.send(id, 'still here');
-      expect(await ben.texts(id, 1)).toEqual(['still here']);
-    },
-    TIMEOUT,
-  );
+  it('of two devices by each other is won by the one that the server hears first', async () => {
+    const laptop = await world.person('anna', 'laptop');
+    const ben = await world.person('ben');
+    const id = await laptop.startConversation(['ben']);
+    const phone = await world.link(laptop, 'phone');
+    await phone.conversation(id, ({ state }) => state === 'ready');
+    await Promise.all([remove(laptop, 'phone'), remove(phone, 'laptop')]);
+    const [winner, loser] = await Promise.race([
+      unlinked(phone).then(() => [laptop, phone] as const),
+      unlinked(laptop).then(() => [phone, laptop] as const),
+    ]);
+    const view = await finished(winner, 1);
+    expect(view.phase).toBe('ready');
+    expect((await loser.runtime.state()).phase).toBe('unlinked');
+    await winner.send(id, 'still here');
+    expect(await ben.texts(id, 1)).toEqual(['still here']);
+  });
 
-  it(
-    'of one device that two others ask for at once is one, and of two devices by two others is both',
-    async () => {
-      const laptop = await world.person('anna', 'laptop');
-      const ben = await world.person('ben');
-      const id = await laptop.startConversation(['ben']);
-      const tablet = await world.link(laptop, 'tablet');
-      for (const name of ['phone', 'watch', 'old phone']) await world.link(laptop, name);
-      await tablet.until(({ devices }) => (devices.length === 5 && devices.every(({ name }) => name !== '')) || undefined);
-      await Promise.all([remove(laptop, 'phone'), remove(tablet, 'phone')]);
-      await Promise.all([finished(laptop, 4), finished(tablet, 4)]);
-      await Promise.all([remove(laptop, 'watch'), remove(tablet, 'old phone')]);
-      await Promise.all([finished(laptop, 2), finished(tablet, 2)]);
-      await laptop.send(id, 'from the laptop');
-      await tablet.send(id, 'from the tablet');
-      expect((await ben.texts(id, 2)).toSorted()).toEqual(['from the laptop', 'from the tablet']);
-      const added = await ben.startConversation(['anna'], 'new one');
-      await ben.send(added, 'hello');
-      expect(await tablet.texts(added, 1)).toEqual(['hello']);
-    },
-    TIMEOUT,
-  );
+  it('of one device that two others ask for at once is one, and of two devices by two others is both', async () => {
+    const laptop = await world.person('anna', 'laptop');
+    const ben = await world.person('ben');
+    const id = await laptop.startConversation(['ben']);
+    const tablet = await world.link(laptop, 'tablet');
+    for (const name of ['phone', 'watch', 'old phone']) await world.link(laptop, name);
+    await tablet.until(({ devices }) => (devices.length === 5 && devices.every(({ name }) => name !== '')) || undefined);
+    await Promise.all([remove(laptop, 'phone'), remove(tablet, 'phone')]);
+    await Promise.all([finished(laptop, 4), finished(tablet, 4)]);
+    await Promise.all([remove(laptop, 'watch'), remove(tablet, 'old phone')]);
+    await Promise.all([finished(laptop, 2), finished(tablet, 2)]);
+    await laptop.send(id, 'from the laptop');
+    await tablet.send(id, 'from the tablet');
+    expect((await ben.texts(id, 2)).toSorted()).toEqual(['from the laptop', 'from the tablet']);
+    const added = await ben.startConversation(['anna'], 'new one');
+    await ben.send(added, 'hello');
+    expect(await tablet.texts(added, 1)).toEqual(['hello']);
+  });
 
-  it(
-    'of the last device is refused, and of oneself is finished by the others',
-    async () => {
-      const laptop = await world.person('anna', 'laptop');
-      await expect(remove(laptop, 'laptop')).rejects.toThrow('last-device');
-      await expect(laptop.do({ command: 'removeDevice', deviceId: '00'.repeat(16) })).rejects.toThrow('unknown-device');
-      const phone = await world.link(laptop, 'phone');
-      await phone.until(({ devices }) => devices.length === 2 || undefined);
-      await remove(phone, 'phone');
-      await unlinked(phone);
-      await laptop.until(({ devices }) => devices.some(({ beingRemoved }) => beingRemoved) || undefined);
-      ahead = SIBLINGS_TAKE_OVER;
-      await laptop.runtime.wake();
-      expect((await finished(laptop, 1)).phase).toBe('ready');
-      await expect(remove(laptop, 'laptop')).rejects.toThrow('last-device');
-    },
-    TIMEOUT,
-  );
+  it('of the last device is refused, and of oneself is finished by the others', async () => {
+    const laptop = await world.person('anna', 'laptop');
+    await expect(remove(laptop, 'laptop')).rejects.toThrow('last-device');
+    await expect(laptop.do({ command: 'removeDevice', deviceId: '00'.repeat(16) })).rejects.toThrow('unknown-device');
+    const phone = await world.link(laptop, 'phone');
+    await phone.until(({ devices }) => devices.length === 2 || undefined);
+    await remove(phone, 'phone');
+    await unlinked(phone);
+    await laptop.until(({ devices }) => devices.some(({ beingRemoved }) => beingRemoved) || undefined);
+    ahead = SIBLINGS_TAKE_OVER;
+    await laptop.runtime.wake();
+    expect((await finished(laptop, 1)).phase).toBe('ready');
+    await expect(remove(laptop, 'laptop')).rejects.toThrow('last-device');
+  });
 
-  it(
-    'that no device of the account has asked for is refused: the server cannot make one up',
-    async () => {
-      const laptop = await world.person('anna', 'laptop');
-      await world.link(laptop, 'phone');
-      await laptop.until(({ devices }) => devices.length === 2 || undefined);
-      const state = await stolen(laptop.store);
-      const entry: SequenceEntry = {
-        sequence: state.cursor.sequence + 1,
-        groupId: state.emulation!.groupId,
-        position: state.emulation!.position + 1,
-        kind: 'begin-removal',
-        epoch: Number(state.emulation!.group.context.epoch),
-        message: new Uint8Array([16, ...randomBytes(16), 32, ...state.device!.emulatorSignatureKey, 0x40, 64, ...randomBytes(64)]),
-        messageId: randomBytes(16),
-        keyPackageRef: undefined,
-        acceptedAt: Date.now(),
-      };
-      const { state: after, refused } = await step(state, { type: 'entries', entries: [entry], last: 0 }, given());
-      expect(refused.map(({ code }) => code)).toEqual(['bad-removal']);
-      expect(after.emulation!.removal.cutOff).toEqual([]);
-      expect(after.keyPackages.size).toBe(state.keyPackages.size);
-    },
-    TIMEOUT,
-  );
+  it('that no device of the account has asked for is refused: the server cannot make one up', async () => {
+    const laptop = await world.person('anna', 'laptop');
+    await world.link(laptop, 'phone');
+    await laptop.until(({ devices }) => devices.length === 2 || undefined);
+    const state = await stolen(laptop.store);
+    const entry: SequenceEntry = {
+      sequence: state.cursor.sequence + 1,
+      groupId: state.emulation!.groupId,
+      position: state.emulation!.position + 1,
+      kind: 'begin-removal',
+      epoch: Number(state.emulation!.group.context.epoch),
+      message: new Uint8Array([16, ...randomBytes(16), 32, ...state.device!.emulatorSignatureKey, 0x40, 64, ...randomBytes(64)]),
+      messageId: randomBytes(16),
+      keyPackageRef: undefined,
+      acceptedAt: Date.now(),
+    };
+    const { state: after, refused } = await step(state, { type: 'entries', entries: [entry], last: 0 }, given());
+    expect(refused.map(({ code }) => code)).toEqual(['bad-removal']);
+    expect(after.emulation!.removal.cutOff).toEqual([]);
+    expect(after.keyPackages.size).toBe(state.keyPackages.size);
+  });
 });

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../../src/bytes/index.ts';
 import { UPDATE_PATIENCE } from '../../../src/engine/leaf-renewal.ts';
 import { RENEW_AFTER_MESSAGES, RENEW_AT_MOST_EVERY, RENEW_EVERY } from '../../../src/engine/renewal-state.ts';
@@ -6,10 +6,9 @@ import type { EngineState } from '../../../src/engine/state.ts';
 import { todosOf } from '../../../src/engine/todo.ts';
 import { settle, stateOf, take } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+import { eventually } from '../../support/eventually.ts';
 
 // Renewing keys (reading section 12, its end): by wish, by time, by use.
-
-vi.setConfig({ testTimeout: 60_000 });
 
 let world: EngineWorld;
 
@@ -163,9 +162,9 @@ describe('renewing keys because a person asks for it', () => {
     };
     // The emulation group's commit, then one in each conversation: the last one comes a minute after the first.
     for (const expected of [3, 2, 1]) {
-      await vi.waitFor(() => expect(held.length).toBeGreaterThan(0));
+      await eventually(() => expect(held.length).toBeGreaterThan(0));
       held.shift()!();
-      await vi.waitFor(async () => expect(await left()).toBe(expected), 10_000);
+      await eventually(async () => expect(await left()).toBe(expected));
       for (const seconds of [10, 9]) {
         phone.clockAhead += seconds * 1000;
         await phone.runtime.wake();
@@ -177,7 +176,7 @@ describe('renewing keys because a person asks for it', () => {
     laptop.stop();
     phone.clockAhead += 41_000;
     await phone.runtime.wake();
-    await vi.waitFor(async () => expect(await left()).toBe(0), 10_000);
+    await eventually(async () => expect(await left()).toBe(0));
     expect(others).toHaveLength(1);
   });
 
@@ -214,17 +213,14 @@ describe('renewing keys by itself', () => {
     const [chatty, ...silent] = ids as [string, string, string];
     await ben.send(chatty, 'by the way');
     await phone.texts(chatty, 1);
-    await vi.waitFor(
-      async () => expect(leafEpoch(await loaded(laptop), chatty)).toBeGreaterThan(mine.emulation!.group.context.epoch),
-      10_000,
-    );
+    await eventually(async () => expect(leafEpoch(await loaded(laptop), chatty)).toBeGreaterThan(mine.emulation!.group.context.epoch));
     for (const id of silent) expect(leafEpoch(await loaded(laptop), id)).toBeLessThanOrEqual(mine.emulation!.group.context.epoch);
     expect(commits).toHaveLength(1);
     laptop.clockAhead += UPDATE_PATIENCE + 1_000;
     await laptop.runtime.wake();
-    await vi.waitFor(() => expect(commits).toHaveLength(3), 10_000);
+    await eventually(() => expect(commits).toHaveLength(3));
     await settle(phone, ben);
-    await vi.waitFor(async () => expect((await loaded(laptop)).cursor.sequence).toBe((await loaded(phone)).cursor.sequence), 10_000);
+    await eventually(async () => expect((await loaded(laptop)).cursor.sequence).toBe((await loaded(phone)).cursor.sequence));
     expect(others).toEqual([]);
     const [now, then] = [await loaded(laptop), await loaded(phone)];
     for (const id of ids) expect(leafEpoch(now, id)).toBeGreaterThan(mine.emulation!.group.context.epoch);

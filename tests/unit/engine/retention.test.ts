@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toHex, type Secret } from '../../../src/bytes/index.ts';
 import type { Input } from '../../../src/engine/input.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from '../../../src/engine/protocol.ts';
@@ -28,10 +28,9 @@ import {
   type Records,
 } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+import { eventually } from '../../support/eventually.ts';
 
 // What a device keeps, and above all what it does not (reading sections 4, 7 and 14).
-
-vi.setConfig({ testTimeout: 40_000 });
 
 let world: EngineWorld;
 let watch: NonceWatch;
@@ -329,7 +328,7 @@ describe('a past epoch of a conversation', () => {
 
     laptop.clockAhead = 24 * HOUR;
     await laptop.runtime.wake();
-    await vi.waitFor(async () => expect(stateOf(await laptop.store.load('')).emulation!.endedEpochs).toEqual([]), 10_000);
+    await eventually(async () => expect(stateOf(await laptop.store.load('')).emulation!.endedEpochs).toEqual([]));
     const records = await laptop.store.load('');
     expect(holds(records)).toBe(false);
     expect([...records.keys()].filter((key) => key.includes('/past/'))).toEqual([]);

@@ -54,7 +54,7 @@ beforeAll(async () => {
   const devices = { laptop, phone, ben, cara };
   for (const device of Object.values(devices)) device.stop();
   stored = new Map(await Promise.all(Object.entries(devices).map(async ([name, { store }]) => [name, await store.load('')] as const)));
-}, 60_000);
+});
 
 afterAll(() => world.close());
 

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../../src/bytes/index.ts';
 import { decodeGroupRecords, decodeState } from '../../../src/engine/records.ts';
 import { prepareNext } from '../../../src/engine/sending.ts';
@@ -9,8 +9,6 @@ import { entryFor, random, settle, stateOf as wholeState, take, written } from '
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
 // What several devices of one person live through, with the real engine, client and server.
-
-vi.setConfig({ testTimeout: 120_000 });
 
 let world: EngineWorld;
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fromHex } from '../../../src/bytes/index.ts';
 import { newJoin } from '../../../src/engine/external-join.ts';
 import { withMark } from '../../../src/engine/set-back.ts';
@@ -8,8 +8,6 @@ import { todosOf } from '../../../src/engine/todo.ts';
 import type { MessageView } from '../../../src/engine/view.ts';
 import { smallStateOf } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
-
-vi.setConfig({ testTimeout: 120_000 });
 
 let world: EngineWorld;
 

@@ -1,10 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { StoreErrorCode } from '../../../src/engine/ports.ts';
 import { StoreError } from '../../../src/store/index.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
 // A machine that does many other things takes its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 let world: EngineWorld;
 

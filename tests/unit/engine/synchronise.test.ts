@@ -1,13 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DeliveryAnswer, DeliveryCall, DeliveryCalls, DeliveryPort } from '../../../src/engine/ports.ts';
 import { createRuntime, type EngineRuntime } from '../../../src/engine/runtime.ts';
 import { createMemoryStore } from '../../../src/store/memory-store.ts';
 import { playScene, random, stateOf, type Scene } from '../../support/engine-snapshot.ts';
 import { EngineWorld } from '../../support/engine-world.ts';
+import { eventually } from '../../support/eventually.ts';
 
 // A network that is cut without anybody having said so: the browser fires every background sync at once.
-
-vi.setConfig({ testTimeout: 40_000, hookTimeout: 60_000 });
 
 const world = new EngineWorld();
 let scene: Scene;
@@ -121,7 +120,7 @@ describe('a network that is cut and that the browser takes for sound', () => {
   it('is asked a few times a minute, however often a sync is fired', async () => {
     const browser = await Browser.of(scene);
     await send(browser);
-    await vi.waitFor(() => expect(browser.count('submit')).toBeGreaterThan(0));
+    await eventually(() => expect(browser.count('submit')).toBeGreaterThan(0));
     await browser.pass(60_000);
     // After 1, 2, 4, ... seconds, each of these followed by one sync at most.
     expect(browser.count('submit')).toBeGreaterThan(3);
@@ -137,7 +136,7 @@ describe('a network that is cut and that the browser takes for sound', () => {
   it('is asked once by each sync, which fails and asks for no other', async () => {
     const browser = await Browser.of(scene);
     await send(browser);
-    await vi.waitFor(() => expect(browser.count('submit')).toBeGreaterThan(0));
+    await eventually(() => expect(browser.count('submit')).toBeGreaterThan(0));
     await browser.pass(300_000);
     const [submitted, asked] = [browser.count('submit'), browser.asked];
     const failed = expect(browser.runtime.synchronise()).rejects.toThrow('still waiting');
@@ -150,7 +149,7 @@ describe('a network that is cut and that the browser takes for sound', () => {
   it('is asked no more often than once a second when syncs are fired without end', async () => {
     const browser = await Browser.of(scene);
     await send(browser);
-    await vi.waitFor(() => expect(browser.count('submit')).toBeGreaterThan(0));
+    await eventually(() => expect(browser.count('submit')).toBeGreaterThan(0));
     await browser.pass(300_000);
     const before = browser.count('submit');
     let firing = true;
@@ -172,7 +171,7 @@ describe('a network that is cut and that the browser takes for sound', () => {
 it('a sync sends at once when the network is back, however long the pause had become', async () => {
   const browser = await Browser.of(scene);
   await send(browser);
-  await vi.waitFor(() => expect(browser.count('submit')).toBeGreaterThan(0));
+  await eventually(() => expect(browser.count('submit')).toBeGreaterThan(0));
   await browser.pass(600_000);
   const before = browser.count('submit');
   browser.connected = true;

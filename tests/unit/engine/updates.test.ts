@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { equal, toHex } from '../../../src/bytes/index.ts';
 import { queueLeafUpdate, UPDATE_PATIENCE } from '../../../src/engine/leaf-renewal.ts';
 import type { Submission } from '../../../src/engine/ports.ts';
@@ -23,10 +23,9 @@ import { committed, pathOf } from '../../support/engine-forgery.ts';
 import { NonceWatch } from '../../support/engine-nonces.ts';
 import { entryFor, playScene, random, settle, stateOf, take, taken, type Incoming, type Scene } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+import { eventually } from '../../support/eventually.ts';
 
 // Update proposals of the virtual client (draft section 5.3, reading sections 4 to 6 and 14).
-
-vi.setConfig({ testTimeout: 60_000 });
 
 let world: EngineWorld;
 let watch: NonceWatch;
@@ -82,7 +81,7 @@ async function askForUpdate(device: TestDevice, id: string): Promise<void> {
 /** `device` has proposed an Update, and everybody has seen it. */
 async function proposed(device: TestDevice, { all, id }: People): Promise<Operation> {
   await askForUpdate(device, id);
-  for (const each of all) await vi.waitFor(async () => expect((await read(each)).groups.get(id)!.proposals).toHaveLength(1), 10_000);
+  for (const each of all) await eventually(async () => expect((await read(each)).groups.get(id)!.proposals).toHaveLength(1));
   await settle(...all);
   return (await conversationOf(device, id)).updates[0]!.operation;
 }
@@ -195,7 +194,7 @@ describe('an Update that another member commits', () => {
       expect(stored.pending?.item.kind).toBe('update');
       const [operation] = stored.operations;
       if (when === 'before it is sent') laptop.restart();
-      await vi.waitFor(async () => expect((await conversationOf(phone, id)).updates).toHaveLength(1), 10_000);
+      await eventually(async () => expect((await conversationOf(phone, id)).updates).toHaveLength(1));
       await ben.send(id, `ben, ${when}`);
       await expectRead({ id, all: [ben, phone] }, `ben, ${when}`);
       if (when === 'after the server took it') laptop.restart();
@@ -262,7 +261,7 @@ describe('a pending Update of our own', () => {
       expect(await renewals(committer, now + patience - 60_000)).not.toContain('renewal');
       committer.clockAhead = patience + 1_000;
       await committer.runtime.wake();
-      await vi.waitFor(async () => expect((await conversationOf(committer, id)).updates).toEqual([]), 10_000);
+      await eventually(async () => expect((await conversationOf(committer, id)).updates).toEqual([]));
       await settle(...people.all);
       committer.clockAhead = 0;
       expect(await annasLeafKey(people)).not.toEqual(keyOf(operation));
@@ -300,7 +299,7 @@ describe('a pending Update of our own', () => {
     const operation = await proposed(laptop, people);
     // Ben's turn comes while anna's waits: one commit does for both.
     await askForUpdate(ben, id);
-    await vi.waitFor(async () => expect((await conversationOf(laptop, id)).updates).toEqual([]), 10_000);
+    await eventually(async () => expect((await conversationOf(laptop, id)).updates).toEqual([]));
     await settle(...people.all);
     expect(await annasLeafKey(people)).toEqual(keyOf(operation));
     expect((await conversationOf(ben, id)).queue).toEqual([]);
@@ -330,7 +329,7 @@ describe('an Update that does not count', () => {
     const hands = await laptop.hands();
     await hands.ask('submit', await staleUpdate(laptop, id));
     for (const device of people.all) {
-      await vi.waitFor(async () => expect((await read(device)).groups.get(id)!.proposals).toHaveLength(1), 10_000);
+      await eventually(async () => expect((await read(device)).groups.get(id)!.proposals).toHaveLength(1));
     }
     for (const device of [laptop, phone]) expect((await conversationOf(device, id)).updates).toEqual([]);
     await phone.send(id, 'second');
@@ -338,7 +337,7 @@ describe('an Update that does not count', () => {
     await settle(...people.all);
 
     await hands.ask('submit', await staleUpdate(laptop, id));
-    await vi.waitFor(async () => expect((await read(ben)).groups.get(id)!.proposals).toHaveLength(1), 10_000);
+    await eventually(async () => expect((await read(ben)).groups.get(id)!.proposals).toHaveLength(1));
     await ben.send(id, 'third');
     for (const device of [laptop, phone])
       await device.messages(id, (lines) => lines.some(({ kind, text }) => kind === 'event' && text.includes('had lost step')));

@@ -16,7 +16,7 @@ let targets: readonly Target[];
 
 beforeAll(async () => {
   targets = await allTargets();
-}, 120_000);
+});
 
 describe('every decoder of outside bytes', () => {
   it('takes what the real code has made', () => {

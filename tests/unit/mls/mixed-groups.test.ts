@@ -260,7 +260,7 @@ function removalOf(member: TestMember | StockMember): Proposal {
 }
 
 describe('groups of our members and stock ts-mls members', () => {
-  it('agree on every epoch under random commits, adds, removes, updates and messages', { timeout: 120_000 }, async () => {
+  it('agree on every epoch under random commits, adds, removes, updates and messages', async () => {
     let stockJoins = 0;
     await fc.assert(
       fc.asyncProperty(operations, async (list) => {

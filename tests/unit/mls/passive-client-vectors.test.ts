@@ -69,7 +69,7 @@ describe.each([1, 3] as const)('ciphersuite %i', (id) => {
 
     it('are there', () => expect(vectors.length).toBeGreaterThan(0));
 
-    it.each(vectors)('$name: every epoch authenticator agrees', { timeout: 120_000 }, async (vector) => {
+    it.each(vectors)('$name: every epoch authenticator agrees', async (vector) => {
       const psks = externalPsks(vector);
       const { state: joined } = await joinByWelcome(suite, vector.bytes('welcome'), {
         keyPackageRef: keyPackageRef(suite, keyPackageOf(vector.bytes('key_package'))),

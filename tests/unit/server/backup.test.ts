@@ -87,7 +87,7 @@ describe('a backup', () => {
     expect(before.filter((sequence) => !kept.includes(sequence))).toEqual([]);
     expect(await newDevice(url, network, Date.now).done('describe-server', {})).toEqual(key);
     await new TestDevice(newDevice(url, network, Date.now).client, ada.device.proof).done('submit', application(groupId, 0));
-  }, 60_000);
+  });
 
   it('replaces no file, and leaves nothing half made', () => {
     writeFileSync(backup, 'something dear');

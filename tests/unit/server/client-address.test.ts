@@ -55,7 +55,7 @@ describe('the address that limits count', () => {
   });
 });
 
-describe('a server', { timeout: 20_000 }, () => {
+describe('a server', () => {
   let folder: string;
   let server: RunningServer | undefined;
 

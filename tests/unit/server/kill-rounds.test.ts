@@ -13,7 +13,7 @@ describe('a server killed at random moments under load', () => {
 
   beforeAll(async () => {
     server = await ServerProcess.build();
-  }, 60_000);
+  });
   afterAll(() => server.dispose());
 
   it(

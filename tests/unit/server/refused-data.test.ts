@@ -48,7 +48,7 @@ describe('a server’s data', () => {
     }
     cpSync(original, crashed, { recursive: true });
     await stop();
-  }, 60_000);
+  });
   beforeEach(() => {
     dataDir = mkdtempSync(join(folder, 'data-'));
     cpSync(original, dataDir, { recursive: true });
@@ -167,7 +167,7 @@ describe('the program', () => {
 
   beforeAll(async () => {
     server = await ServerProcess.build();
-  }, 60_000);
+  });
   afterAll(() => server.dispose());
 
   const exitCode = async (): Promise<unknown> => {
@@ -185,5 +185,5 @@ describe('the program', () => {
     expect(server.errors).toMatch(
       /^Chorus does not start\. .*chorus\.sqlite.*npm run restore -- --from FILE.*Nothing has been changed\.\n$/,
     );
-  }, 60_000);
+  });
 });

@@ -55,7 +55,7 @@ describe('a server that is asked to stop', () => {
 
   beforeAll(async () => {
     server = await ServerProcess.build();
-  }, 60_000);
+  });
   afterEach(() => server.reset());
   afterAll(() => server.dispose());
 
@@ -109,7 +109,7 @@ describe('a server that is asked to stop', () => {
     expect(await ended).toBe(0);
     const after = new TestDevice(newDevice(await server.run(), network, Date.now).client, ada.device.proof);
     expect(await after.done('submit', message)).toMatchObject({ position, sequence });
-  }, 60_000);
+  });
 
   it('waits for nobody for ever: a request that is never finished is cut, and the exit is as clean', async () => {
     const url = await server.run();
@@ -121,5 +121,5 @@ describe('a server that is asked to stop', () => {
     expect(await server.end('SIGTERM')).toBe(0);
     expect((await outcome).outcome).toBe('unreachable');
     half.abandon();
-  }, 60_000);
+  });
 });

@@ -72,8 +72,6 @@ async function openedByRoots(keys: readonly StoredKey[]): Promise<number> {
   return opened;
 }
 
-vi.setConfig({ testTimeout: 60_000 });
-
 describe('the app lock', () => {
   it('leaves whoever copies the files, root included, with nothing that opens, of before it was turned on either', async () => {
     const store = await usedStore();

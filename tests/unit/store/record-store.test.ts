@@ -8,6 +8,7 @@ import { KeyRing } from '../../../src/store/key-ring.ts';
 import { seal, wrappingKey, type SealedValue } from '../../../src/store/sealing.ts';
 import { FakeBuckets } from '../../support/fake-buckets.ts';
 import { asText, changes, describeStoreContract } from '../../support/store-contract.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const NAME = 'chorus';
 
@@ -345,7 +346,7 @@ describe('destroy', () => {
     expect(await stubborn.count('records')).toBe(0);
     expect(buckets.buckets.size).toBe(0);
     stubborn.close();
-    await vi.waitFor(async () => expect(await indexedDB.databases()).toEqual([]));
+    await eventually(async () => expect(await indexedDB.databases()).toEqual([]));
   });
 
   it('that is cut off before the root is gone leaves an empty store, and no old root after the next start', async () => {

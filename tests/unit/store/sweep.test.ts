@@ -85,8 +85,6 @@ async function readable(from: Copy, wrappings: readonly CryptoKey[], allKeys: re
   return found;
 }
 
-vi.setConfig({ testTimeout: 60_000 });
-
 describe('a sweep', () => {
   it('leaves every record as it was, under another root, and the old root is gone', async () => {
     const store = openStore();

@@ -114,7 +114,7 @@ describe('operation secrets', () => {
     expect(toHex(evaluateOperation(protocol, sibling, 1, last!.random).value.operationSecret.reveal())).toBe(
       toHex(last!.operationSecret.reveal()),
     );
-  }, 30_000);
+  });
 });
 
 describe('a retained operation', () => {
