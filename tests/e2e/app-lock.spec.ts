@@ -77,7 +77,6 @@ test('who has forgotten the passphrase deletes what is there, and links the devi
 test('a copy of the profile of a device with an app lock opens with the passphrase alone, also what was sealed before', async ({
   device,
 }) => {
-  test.setTimeout(180_000);
   const laptop = await device('laptop');
   await createAccount(laptop.page, 'anna', 'Laptop');
   const before = await sealedIn(laptop.page);

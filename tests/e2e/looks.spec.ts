@@ -44,7 +44,7 @@ async function expectAccessible(page: Page, screen: string): Promise<void> {
 }
 
 test('no screen has a serious fault of accessibility, small or large, light or dark', async ({ device }) => {
-  test.setTimeout(240_000); // some fifty looks at a screen
+  test.setTimeout(360_000); // some fifty looks at a screen
   const [laptop, phone, ben] = await Promise.all([device('laptop'), device('phone'), device('ben')]);
   const { page } = laptop;
   await expectAccessible(page, 'welcome');
@@ -92,7 +92,6 @@ test('no screen has a serious fault of accessibility, small or large, light or d
 });
 
 test('the pages of the recovery phrase, and of a lost device, have no serious fault of accessibility either', async ({ device }) => {
-  test.setTimeout(120_000);
   const [laptop, fresh] = await Promise.all([device('laptop'), device('fresh')]);
   const { page } = laptop;
   await createAccount(page, 'anna', 'Laptop');
@@ -114,7 +113,6 @@ test('the pages of the recovery phrase, and of a lost device, have no serious fa
 });
 
 test('deleting a message, logging out and deleting a device’s data have no serious fault of accessibility', async ({ device }) => {
-  test.setTimeout(120_000);
   const [laptop, ben] = await Promise.all([device('laptop'), device('ben')]);
   const { page } = laptop;
   await createAccount(page, 'anna', 'Laptop');

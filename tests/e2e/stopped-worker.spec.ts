@@ -11,7 +11,7 @@ const LONGEST_STEP = 250;
 test('the worker is stopped at any moment while four tabs of two devices write: nothing is lost, doubled or out of order', async ({
   device,
 }) => {
-  test.setTimeout(60_000 + ROUNDS * 15_000);
+  test.setTimeout(120_000 + ROUNDS * 15_000);
   const [laptop, phone, ben] = await Promise.all([device('laptop'), device('phone'), device('ben')]);
   await Promise.all([createAccount(laptop.page, 'anna', 'Laptop'), createAccount(ben.page, 'ben', 'Desk')]);
   await linkDevice(phone.page, laptop.page, 'Phone');

@@ -29,7 +29,7 @@ function unchanged(before: readonly Sealed[], now: readonly Sealed[]): Set<Seale
 const devicesPage = async (page: Page): Promise<void> => page.getByRole('link', { name: 'Devices' }).click();
 
 test('what was deleted is out of reach of who copies the profile after a sweep, and was not before', async ({ device }) => {
-  test.setTimeout(rounds({ test: 180_000, soak: 1_800_000 }));
+  test.setTimeout(rounds({ test: 240_000, soak: 1_800_000 }));
   const [laptop, ben] = await Promise.all([device('laptop'), device('ben')]);
   const { page } = laptop;
   await Promise.all([createAccount(page, 'anna', 'Laptop'), createAccount(ben.page, 'ben', 'Desk')]);
@@ -106,7 +106,7 @@ test('what was deleted is out of reach of who copies the profile after a sweep, 
 
 test('a browser that is killed in the middle of a sweep has a usable root, and no older one after its next start', async ({ device }) => {
   const kills = rounds({ test: 3, soak: 100 });
-  test.setTimeout(60_000 + kills * 20_000);
+  test.setTimeout(120_000 + kills * 20_000);
   const ben = await device('ben');
   await createAccount(ben.page, 'ben', 'Desk');
   for (let kill = 1; kill <= kills; kill++) {

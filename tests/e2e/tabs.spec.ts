@@ -36,7 +36,7 @@ const LONGEST_STEP = 300;
 test('the leading tab vanishes at any moment, by a crash, by being closed or frozen: the next one takes over, and nothing is lost or doubled', async ({
   device,
 }) => {
-  test.setTimeout(60_000 + ROUNDS * 30_000);
+  test.setTimeout(120_000 + ROUNDS * 30_000);
   const { laptop, ben, first, second, talk } = await twoTabs(device);
   const order = ['First'];
   let [leader, follower] = [first, second];

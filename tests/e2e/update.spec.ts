@@ -56,7 +56,7 @@ const ROUNDS = rounds({ test: 3, soak: 40 });
 const LONGEST_STEP = 400;
 
 test('a new version takes over while both tabs send: every message goes out once', async ({ device, server }) => {
-  test.setTimeout(60_000 + ROUNDS * 30_000);
+  test.setTimeout(120_000 + ROUNDS * 30_000);
   const [laptop, ben] = await Promise.all([device('laptop'), device('ben')]);
   await Promise.all([createAccount(laptop.page, 'anna', 'Laptop'), createAccount(ben.page, 'ben', 'Desk')]);
   await startConversation(laptop.page, ['ben']);
