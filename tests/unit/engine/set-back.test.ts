@@ -8,6 +8,7 @@ import { todosOf } from '../../../src/engine/todo.ts';
 import type { MessageView } from '../../../src/engine/view.ts';
 import { smallStateOf } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+import { eventually } from '../../support/eventually.ts';
 
 let world: EngineWorld;
 
@@ -166,6 +167,8 @@ describe('a server that was restored from a backup', () => {
     await settled(anna, ben);
     await world.restore(backup);
     await ben.until(({ phase }) => (phase === 'set-back' ? true : undefined)); // the announcement of his join is lost
+    // Said before she has found out, it would be about the log that is gone, and she would be asked again.
+    await eventually(() => settled(anna));
     await anna.do({ command: 'joinAgain', conversationId: id });
     await anna.conversation(id, ({ state }) => state === 'ready');
     await anna.send(id, 'three');
