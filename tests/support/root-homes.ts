@@ -39,8 +39,12 @@ export const fakeHomes: { readonly [Home in RootHome]: () => FakeHome } = {
     return {
       store: opfsRootKeyStore(() => Promise.resolve(place)),
       place,
-      names: () => Promise.resolve([...place.files.keys()]),
-      put: (name, content) => Promise.resolve(void place.files.set(name, content)),
+      names: () => Promise.resolve([...new Set([...place.files.keys()].map((name) => name.replace(/-[12]$/, '')))]),
+      put: (name, content) => {
+        const files = name.startsWith('chorus-root-') && !name.endsWith('.crswap') ? [`${name}-1`, `${name}-2`] : [name];
+        for (const file of files) place.files.set(file, content);
+        return Promise.resolve();
+      },
     };
   },
   database: () => ({

@@ -75,7 +75,7 @@ describe.each(['bucket', 'opfs'] as const)('a root in the home "%s" that does no
   it('is an error by name, stands in no other’s way, and is deleted when it can be', async () => {
     const { store, place, names } = fakeHomes[kind]();
     const [broken, old, current] = [await store.create(), await store.create(), await store.create()];
-    place!.damaged.add(broken);
+    place!.damaged.add(kind === 'opfs' ? `${broken}-1` : broken);
     await expect(store.load(broken)).rejects.toMatchObject({ name: 'StoreError' });
     await store.retainOnly(current);
     expect((await names()).sort()).toEqual([broken, current].sort());
@@ -94,12 +94,36 @@ describe('in the file system', () => {
     directory = home.place as FakeDirectory;
   });
 
-  it('what a killed browser was writing goes, whether or not its file is the one that counts', async () => {
+  const halvesOf = (name: string): string[] => [`${name}-1`, `${name}-2`];
+
+  it('no file has a root in it: it takes two, which are random each time', async () => {
+    const name = await home.store.create();
+    const root = (await home.store.load(name))!.reveal();
+    expect([...directory.files.keys()]).toEqual(halvesOf(name));
+    const [first, second] = halvesOf(name).map((half) => directory.files.get(half)!);
+    expect(root).toEqual(first!.map((byte, index) => byte ^ second![index]!));
+    for (const half of [first, second]) {
+      expect(half).not.toEqual(root);
+      expect(new Set(half).size).toBeGreaterThan(8);
+    }
+  });
+
+  it.each([1, 2])('a root whose half %i is missing or cut is none, and the other half goes', async (half) => {
+    const [name, current] = [await home.store.create(), await home.store.create()];
+    directory.files.set(`${name}-${half}`, new Uint8Array(31));
+    expect(await home.store.load(name)).toBeUndefined();
+    directory.files.delete(`${name}-${half}`);
+    expect(await home.store.load(name)).toBeUndefined();
+    await home.store.retainOnly(current);
+    expect([...directory.files.keys()]).toEqual(halvesOf(current));
+  });
+
+  it('what a killed browser was writing goes, whether or not its file is of the root that counts', async () => {
     const current = await home.store.create();
     for (const [name, content] of [
-      [OTHER, 0],
-      [OTHER, 32],
-      [current, 32],
+      [`${OTHER}-1`, 0],
+      [`${OTHER}-1`, 32],
+      [`${current}-2`, 32],
     ] as const) {
       const file = await directory.getFileHandle(name, { create: true });
       await (await file.createWritable()).write(new Uint8Array(content).fill(7));
@@ -108,16 +132,18 @@ describe('in the file system', () => {
     expect(await home.store.load(OTHER)).toBeUndefined();
     directory.restart();
     await home.store.retainOnly(current);
-    expect([...directory.files.keys()]).toEqual([current]);
+    expect([...directory.files.keys()]).toEqual(halvesOf(current));
     expect(await home.store.load(current)).toBeDefined();
   });
 
   it('what another context is writing stays until it is done', async () => {
-    const writable = await (await directory.getFileHandle(OTHER, { create: true })).createWritable();
-    await writable.write(new Uint8Array(32).fill(7));
+    const [first, second] = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)];
+    directory.files.set(`${OTHER}-1`, first);
+    const writable = await (await directory.getFileHandle(`${OTHER}-2`, { create: true })).createWritable();
+    await writable.write(second);
     await home.store.retainOnly(undefined);
     await writable.close();
-    expect((await home.store.load(OTHER))!.reveal()).toEqual(new Uint8Array(32).fill(7));
+    expect((await home.store.load(OTHER))!.reveal()).toEqual(new Uint8Array(32).fill(3));
   });
 
   it.each([
