@@ -13,6 +13,7 @@ import { confirmNewPhrase, recovered } from '../../support/engine-recovery.ts';
 import { random, settle, stateOf, take, taken } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 import { eventually } from '../../support/eventually.ts';
+import { twoDevicesAndBen, type TwoDevices } from '../../support/two-devices.ts';
 
 // Who has the phrase and a client of their own can have the server take a recovery that the account's devices refuse.
 
@@ -53,14 +54,8 @@ async function stranger(username: string, entropy: Uint8Array): Promise<Stranger
 }
 
 /** anna's laptop and phone, talking to ben, with a phrase. */
-async function scene(): Promise<{ laptop: TestDevice; phone: TestDevice; ben: TestDevice; id: string; entropy: Uint8Array }> {
-  const laptop = await world.person('anna', 'laptop');
-  const ben = await world.person('ben');
-  const id = await laptop.startConversation(['ben']);
-  await laptop.send(id, 'before');
-  await ben.texts(id, 1);
-  const phone = await world.link(laptop, 'phone');
-  await phone.conversation(id, ({ state }) => state === 'ready');
+async function scene(): Promise<TwoDevices & { readonly entropy: Uint8Array }> {
+  const { laptop, phone, ben, id } = await twoDevicesAndBen(world);
   const entropy = await confirmNewPhrase(laptop);
   await settle(laptop, phone, ben);
   return { laptop, phone, ben, id, entropy };

@@ -11,6 +11,7 @@ import type { StateView } from '../../../src/engine/view.ts';
 import { createMemoryStore } from '../../../src/store/memory-store.ts';
 import { EngineWorld, TestDevice } from '../../support/engine-world.ts';
 import { eventually } from '../../support/eventually.ts';
+import { twoDevicesAndBen } from '../../support/two-devices.ts';
 
 let world: EngineWorld;
 /** How far this process's clock is ahead, ms: siblings wait before they take over. */
@@ -145,13 +146,7 @@ describe('after a device is removed', () => {
   });
 
   it('looks like an ordinary update to the others', async () => {
-    const laptop = await world.person('anna', 'laptop');
-    const ben = await world.person('ben');
-    const id = await laptop.startConversation(['ben']);
-    await laptop.send(id, 'before');
-    await ben.texts(id, 1);
-    const phone = await world.link(laptop, 'phone');
-    await phone.conversation(id, ({ state }) => state === 'ready');
+    const { laptop, ben, id } = await twoDevicesAndBen(world);
     await remove(laptop, 'phone');
     await finished(laptop, 1);
     await laptop.send(id, 'after');
@@ -285,13 +280,7 @@ describe('a removal', () => {
   it.each(['cutting-off', 'removing', 'new-key', 'renewing'] as const)(
     'is finished by another device when the one that asked is gone at "%s"',
     async (lost) => {
-      const laptop = await world.person('anna', 'laptop');
-      const ben = await world.person('ben');
-      const id = await laptop.startConversation(['ben']);
-      await laptop.send(id, 'before');
-      await ben.texts(id, 1);
-      const phone = await world.link(laptop, 'phone');
-      await phone.conversation(id, ({ state }) => state === 'ready');
+      const { laptop, phone, ben, id } = await twoDevicesAndBen(world);
       const tablet = await world.link(laptop, 'tablet');
       await tablet.conversation(id, ({ state }) => state === 'ready');
       await tablet.until(({ devices }) => devices.length === 3 || undefined);
