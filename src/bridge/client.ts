@@ -25,11 +25,12 @@ export class BridgeError extends Error {
 }
 
 /**
- * How long the tab waits for each try of a call, ms. Answers take milliseconds, a command that asks the
- * server some hundreds, so after 5 s the worker was probably stopped with the call in hand, and may be so once
- * more. The last wait is for a worker that is busy with a backlog: a repeated call does no harm.
+ * How long the tab waits for each try of a call, ms. Answers take milliseconds, a command that asks the server some
+ * hundreds, so after 2 s the worker was probably stopped with the call in hand, and may be so again: whatever stops it
+ * every other second stops a call five times in a row less than once in a thousand. The last wait is for a worker that is
+ * busy with a backlog: a repeated call does no harm.
  */
-const WAITS = [5_000, 10_000, 30_000] as const;
+const WAITS = [2_000, 3_000, 5_000, 5_000, 5_000, 10_000, 30_000] as const;
 
 /**
  * The tab's end of the bridge. Each try of a call is a MessageChannel of its own, posted to the worker
