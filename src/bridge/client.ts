@@ -26,9 +26,9 @@ export class BridgeError extends Error {
 
 /**
  * How long the tab waits for each try of a call, ms. Answers take milliseconds, a command that asks the server some
- * hundreds, so after 2 s the worker was probably stopped with the call in hand, and may be so again: whatever stops it
- * every other second stops a call five times in a row less than once in a thousand. The last wait is for a worker that is
- * busy with a backlog: a repeated call does no harm.
+ * hundreds, so after 2 s the worker was probably stopped with the call in hand, and may be so again: stopped every other
+ * second, three tries were too few for one message in 800. The last wait is for a worker that is busy with a backlog: a
+ * repeated call does no harm.
  */
 const WAITS = [2_000, 3_000, 5_000, 5_000, 5_000, 10_000, 30_000] as const;
 
