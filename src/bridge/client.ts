@@ -6,10 +6,11 @@ export type CallTarget = Pick<ServiceWorker, 'postMessage'>;
 
 export interface Bridge {
   /**
-   * Carries out one call in the worker, at most once however often it has to be posted.
+   * Carries out one call in the worker, at most once however often it has to be posted. With the `callId` of an earlier
+   * call that had no answer it is that call again.
    * @throws BridgeError
    */
-  call<Call extends BridgeCall>(call: Call, request: BridgeCalls[Call]['request']): Promise<BridgeCalls[Call]['answer']>;
+  call<Call extends BridgeCall>(call: Call, request: BridgeCalls[Call]['request'], callId?: string): Promise<BridgeCalls[Call]['answer']>;
 }
 
 /** Why a call has no answer. Whether it was carried out is not known. */
@@ -38,8 +39,8 @@ const WAITS = [2_000, 3_000, 5_000, 5_000, 5_000, 10_000, 30_000] as const;
  */
 export function createBridge(target: () => Promise<CallTarget>, waits: readonly number[] = WAITS): Bridge {
   return {
-    async call(call, request) {
-      const message = { type: 'chorus-call', callId: randomId(), call, request };
+    async call(call, request, callId = newCallId()) {
+      const message = { type: 'chorus-call', callId, call, request };
       for (const wait of waits) {
         const worker = await target().catch(() => {
           throw new BridgeError('no-worker', call);
@@ -68,6 +69,6 @@ function post<Call extends BridgeCall>(target: CallTarget, message: object, wait
 }
 
 /** 128 bits: the worker tells calls of all tabs apart by it. */
-function randomId(): string {
+export function newCallId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -95,9 +95,13 @@ export class Chorus {
     for (const list of this.#lists) list.lookAtAll();
   }
 
-  /** Has the worker do something; never rejects. */
-  async ask<Call extends CommandCall>(call: Call, request: BridgeCalls[Call]['request']): Promise<BridgeCalls[Call]['answer'] | Refused> {
-    const asked = this.#bridge.call(call, request);
+  /** Has the worker do something; never rejects. With the `callId` of a call that had no answer it is not done twice. */
+  async ask<Call extends CommandCall>(
+    call: Call,
+    request: BridgeCalls[Call]['request'],
+    callId?: string,
+  ): Promise<BridgeCalls[Call]['answer'] | Refused> {
+    const asked = this.#bridge.call(call, request, callId);
     this.#asked = [...this.#asked, asked];
     try {
       return await asked;

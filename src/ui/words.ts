@@ -52,7 +52,7 @@ const TROUBLES: Readonly<Record<Trouble, string>> = {
   internal: 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
   'bridge-internal': 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
   'bridge-malformed': 'This page is of an older version of Chorus. Reload it.',
-  'bridge-no-answer': 'Chorus did not answer in this browser. Reload the page and try again.',
+  'bridge-no-answer': 'Chorus did not answer in this browser. Reload the page, and if it was not done, try again.',
   'bridge-no-worker':
     'This browser did not let Chorus start. Reload the page; if that does not help, open Chorus outside of a private window and allow it to keep site data.',
 };

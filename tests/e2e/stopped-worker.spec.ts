@@ -55,3 +55,43 @@ test('the worker is stopped at any moment while four tabs of two devices write: 
     await expect(page.getByRole('alert')).toHaveCount(0);
   }
 });
+
+test('a message that the worker took and could not answer for is said once, though the person sends it again', async ({ device }) => {
+  const [laptop, ben] = await Promise.all([device('laptop'), device('ben')]);
+  await Promise.all([createAccount(laptop.page, 'anna', 'Laptop'), createAccount(ben.page, 'ben', 'Desk')]);
+  const { page } = laptop;
+  await page.clock.install();
+  await page.reload();
+  await startConversation(page, ['ben']);
+  await send(page, 'First');
+  await openConversation(ben.page, 'anna');
+  await sees(ben.page, 'First');
+
+  // From now on what the worker answers to `send` goes astray.
+  await page.evaluate(() => {
+    type Post = (message: { readonly call: string }, ports: MessagePort[]) => void;
+    const worker: { postMessage: Post } = ServiceWorker.prototype;
+    const post = worker.postMessage;
+    worker.postMessage = function (this: ServiceWorker, message, ports) {
+      const astray = 'deaf' in window && message.call === 'send';
+      post.call(this, message, astray ? [new MessageChannel().port2] : ports);
+    };
+    Object.assign(window, { deaf: true });
+  });
+  await send(page, 'Once');
+  await sees(ben.page, 'Once');
+  const field = page.getByRole('textbox', { name: 'Message' });
+  await expect(async () => {
+    await page.clock.fastForward(30_000);
+    await expect(field).toHaveValue('Once', { timeout: 500 });
+  }).toPass();
+  await expect(page.getByRole('alert')).toContainText('Chorus did not answer in this browser.');
+
+  await page.evaluate(() => Reflect.deleteProperty(window, 'deaf'));
+  await field.press('Enter');
+  await expect(field).toHaveValue('');
+  await send(page, 'Last');
+  await sees(ben.page, 'Last');
+  expect(await textsInOrder(ben.page)).toEqual(['First', 'Once', 'Last']);
+  await expect(page.getByRole('alert')).toHaveCount(0);
+});

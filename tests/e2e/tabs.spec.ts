@@ -48,6 +48,7 @@ test('the leading tab vanishes at any moment, by a crash, by being closed or fro
     const texts = ['a', 'b', 'c'].map((name) => `${round} ${name}`);
     for (const text of texts) await send(ben.page, text);
     await gone;
+    for (const text of texts) await sees(ben.page, text);
     // A crash takes along the tabs that shared the process; the person opens the app again.
     if (crashed.has(follower)) {
       follower = await laptop.newTab();

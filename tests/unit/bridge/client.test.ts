@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { BridgeError, createBridge, type CallTarget } from '../../../src/bridge/client.ts';
+import { BridgeError, createBridge, newCallId, type CallTarget } from '../../../src/bridge/client.ts';
 import type { CallMessage } from '../../../src/bridge/envelope.ts';
 
 type Received = { readonly message: CallMessage; readonly port: MessagePort };
@@ -39,6 +39,13 @@ describe('the tab calls the worker', () => {
     });
     expect(received.map(({ message }) => message)).toEqual([received[0]!.message, received[0]!.message]);
     expect(received[0]!.port).not.toBe(received[1]!.port);
+  });
+
+  it('asks again for what had no answer, under the ID of the call that had none', async () => {
+    const { target, received } = worker(({ port }) => port.postMessage({ ok: true, answer: {} }));
+    const callId = newCallId();
+    await createBridge(async () => target, SHORT).call('send', { conversationId: 'ab', text: 'one' }, callId);
+    expect(received.map(({ message }) => message.callId)).toEqual([callId]);
   });
 
   it('asks for the active worker anew at each try, for a new version may have taken over', async () => {
