@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { createDeliveryClient, followEvents, fromJson, sequenceEntryFrame, stockFrame } from '../../src/delivery/index.ts';
 import type { Secret } from '../../src/bytes/index.ts';
 import type { DeliveryCall, DeliveryCalls, Fence, StorePort } from '../../src/engine/ports.ts';
@@ -52,6 +53,17 @@ export class EngineWorld {
     await this.stopServer();
     restoreBackup(this.#dataDir, file, true, Date.now());
     await this.start();
+  }
+
+  /** The epoch that the message at each place of a group's log was sent in. */
+  epochs(groupId: string): Map<number, number> {
+    const database = new Database(join(this.#dataDir, 'chorus.sqlite'), { readonly: true });
+    try {
+      const rows = database.prepare('SELECT position, epoch FROM log WHERE group_id = ?').raw().all(Buffer.from(groupId, 'hex'));
+      return new Map(rows as [number, number][]);
+    } finally {
+      database.close();
+    }
   }
 
   device(): TestDevice {
