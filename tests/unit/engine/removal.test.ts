@@ -99,6 +99,7 @@ describe('after a device is removed', () => {
     const thief = await stolen(phone.store);
     for (const id of [direct, group]) {
       await laptop.send(id, 'secret');
+      await ben.texts(id, 3);
       await ben.send(id, 'secret too');
       expect(await ben.texts(id, 4)).toEqual(['before', 'to both', 'secret', 'secret too']);
       expect(await laptop.texts(id, 4)).toEqual(['before', 'to both', 'secret', 'secret too']);
