@@ -120,6 +120,7 @@ describe('the stores of a life with several devices', () => {
     await laptop.send(club, 'one');
     const phone = await world.link(laptop, 'phone');
     operations.audit(phone);
+    for (const device of [ben, cara]) await device.texts(club, 1);
     await Promise.all([phone.send(club, 'two'), laptop.send(club, 'three'), ben.send(club, 'four')]);
     await cara.texts(club, 4);
     const invited = await ben.startConversation(['anna']);
