@@ -1,6 +1,6 @@
 import { BridgeError } from '../bridge/client.ts';
 import type { CommandProblem, StorageProblem } from '../bridge/protocol.ts';
-import type { LinkProblem } from '../bridge/view.ts';
+import type { LinkProblem, MessageView } from '../bridge/view.ts';
 
 /** Why something that the person asked for was not done: the engine's reason, or the bridge's. */
 export type Trouble = CommandProblem | `bridge-${Exclude<BridgeError['code'], StorageProblem>}`;
@@ -120,4 +120,10 @@ export function dayText(at: number, now = Date.now()): string {
 /** Short form for lists: the time today, else the day. */
 export function whenText(at: number): string {
   return dayOf(at) === dayOf(Date.now()) ? timeText(at) : dayText(at);
+}
+
+/** Which of the own devices sent a message. Its name may come after its first messages: who added it tells the others. */
+export function deviceText({ name, known }: NonNullable<MessageView['device']>): string {
+  if (!known) return 'Unknown device';
+  return name === '' ? 'A new device of yours' : name;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BridgeError } from '../../../src/bridge/client.ts';
 import type { StoreErrorCode } from '../../../src/engine/ports.ts';
-import { troubleOf, troubleText } from '../../../src/ui/words.ts';
+import { deviceText, troubleOf, troubleText } from '../../../src/ui/words.ts';
 
 /** All of them: TypeScript misses none. */
 const CODES = Object.keys({
@@ -47,5 +47,13 @@ describe('what a failed call comes to', () => {
 
   it('anything else is no answer', () => {
     expect(troubleOf(new TypeError('x'))).toBe('bridge-no-answer');
+  });
+});
+
+describe('the device of a message', () => {
+  it('is never left blank, and one whose name has not come yet is not taken for a stranger’s', () => {
+    expect(deviceText({ name: 'phone', known: true, own: false })).toBe('phone');
+    expect(deviceText({ name: '', known: true, own: false })).toBe('A new device of yours');
+    expect(deviceText({ name: '', known: false, own: false })).toBe('Unknown device');
   });
 });
