@@ -73,6 +73,7 @@ describe('a device that was away', () => {
     const other = await tablet.startConversation(['ben'], 'while the phone was away');
     const desk = await link(tablet, 'desk');
     for (const each of [id, other]) await ready(desk, each);
+    await laptop.until(({ devices }) => devices.some(({ name }) => name === 'desk') || undefined);
     await desk.send(other, 'from the desk');
     await ben.send(id, 'from ben');
     await remove(laptop, 'tablet');
