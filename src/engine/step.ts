@@ -48,6 +48,7 @@ import { endRewind, goBack, joinAgain } from './set-back.ts';
 import { onSubmitAnswer, prepareNext } from './sending.ts';
 import { onBlobFetched, onBlobPut } from './state-transfer.ts';
 import { NeedGroups, type EngineState } from './state.ts';
+import { todosOf } from './todo.ts';
 import { Turn, type LinePlace, type LineReader, type StoredLine } from './turn.ts';
 
 /** What a step gives back. Store state and lines in one transaction, then wipe `spent`, then act on the rest. */
@@ -192,7 +193,23 @@ const WITHOUT_ACCOUNT: ReadonlySet<Command['command']> = new Set([
   'dismissNotice',
 ]);
 
+/** By the runtime when the sequence has been followed to its end; every other preparation is one of `todosOf`. */
+const AT_THE_END: ReadonlySet<Preparation['kind']> = new Set(['forget-past', 'end-rewind']);
+
+/**
+ * Preparations are read off one state together and made one after the other: the first may have ended what another
+ * needs. A device added just behind a group creation would be told neither of the group nor how to find its keys.
+ */
+function isCalledFor({ state, now }: Turn, what: Preparation): boolean {
+  return AT_THE_END.has(what.kind) || todosOf(state, now).some((todo) => todo.do === 'prepare' && isSame(todo.what, what));
+}
+
+function isSame(a: Preparation, b: Preparation): boolean {
+  return a.kind === b.kind && ('conversationId' in a ? a.conversationId : '') === ('conversationId' in b ? b.conversationId : '');
+}
+
 async function prepare(turn: Turn, what: Preparation): Promise<void> {
+  if (!isCalledFor(turn, what)) return;
   switch (what.kind) {
     case 'key-packages':
       return prepareKeyPackages(turn);

@@ -5,7 +5,7 @@ import type { EngineState } from '../../src/engine/state.ts';
 import { MAX_PAST_EPOCHS } from '../../src/mls/index.ts';
 import type { Device } from './device.ts';
 import { living } from './happen.ts';
-import type { World } from './world.ts';
+import type { Person, World } from './world.ts';
 
 /** What must hold when everything has come to rest. */
 export async function checkAfterwards(world: World): Promise<void> {
@@ -14,7 +14,26 @@ export async function checkAfterwards(world: World): Promise<void> {
     if (isAtRest(world, device) && !world.judge.lying) checkSecrets(world, device);
     world.judge.secrets.checkPunctures(device);
   }
+  for (const person of world.people) checkConversations(world, person);
   checkWritten(world);
+}
+
+/** Whatever conversation one device of a person is in, all are: linked at whatever moment, recovered, or there from the start. */
+function checkConversations(world: World, person: Person): void {
+  if (world.judge.lying || person.devices.some(({ cloned }) => cloned)) return;
+  const devices = living(person).filter(({ isAtWork }) => isAtWork);
+  const all = new Set(devices.flatMap(membershipsOf));
+  for (const device of devices) {
+    world.judge.checks += 1;
+    const own = new Set(membershipsOf(device));
+    const missing = [...all].filter((id) => !own.has(id));
+    if (missing.length > 0)
+      world.judge.violate('all devices of a person are in the same conversations', `${device.name} misses ${missing.length}`);
+  }
+}
+
+function membershipsOf({ state }: Device): string[] {
+  return [...state.conversations].filter(([, { state: standing }]) => standing === 'member').map(([id]) => id);
 }
 
 /** Who exists twice, or has a sibling that does, may have something on its way for ever. */

@@ -43,8 +43,8 @@ export function take(state: EngineState, input: Input, now = Date.now()): Promis
 }
 
 /** A step of which nothing was refused. */
-export async function taken(state: EngineState, input: Input): Promise<EngineState> {
-  const { state: next, refused, problem } = await take(state, input);
+export async function taken(state: EngineState, input: Input, now = Date.now()): Promise<EngineState> {
+  const { state: next, refused, problem } = await take(state, input, now);
   if (refused.length > 0 || problem !== undefined) throw new Error(`refused: ${problem ?? refused[0]?.code}`);
   return next;
 }

@@ -43,12 +43,13 @@ describe('a server that refuses each commit of the emulation group as too late',
   it('and lets its log grow by what nobody can read, is asked after a pause that is longer each time', async () => {
     let state = await taken(stateOf(scene.laptop), { type: 'command', command: { command: 'renewKeys' } });
     const pauses: number[] = [];
-    for (let round = 0; round < 12; round++) {
-      state = await withJunk(await refused(state, NOW));
+    for (let round = 0, now = NOW; round < 12; round++) {
+      state = await withJunk(await refused(state, now));
       const { pause } = state.emulation!.hold!;
       pauses.push(pause);
-      if (pause > 0) expect(emulationTodo(state, NOW + pause - 1)).toBe('wait');
-      expect(emulationTodo(state, NOW + pause)).toBe('prepare');
+      if (pause > 0) expect(emulationTodo(state, now + pause - 1)).toBe('wait');
+      now += pause;
+      expect(emulationTodo(state, now)).toBe('prepare');
     }
     expect(pauses.slice(0, 4)).toEqual([0, 2_000, 4_000, 8_000]);
     expect(pauses.at(-1)).toBe(300_000);

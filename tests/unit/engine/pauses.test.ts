@@ -26,13 +26,20 @@ describe('an add whose KeyPackages are not there yet', () => {
 
   async function refusedClaim(state: EngineState, type: Unclaimable = 'no-key-package'): Promise<EngineState> {
     const { id: conversationId } = scene;
-    const reserved = await taken(state, { type: 'prepare', what: { kind: 'claim', conversationId } });
+    const { notBefore } = conversation(state).hold ?? {};
+    const reserved = await taken(state, { type: 'prepare', what: { kind: 'claim', conversationId } }, notBefore);
     const request = { claimId: conversation(reserved).claim!.claimId, accountIds: [random(16)] };
     return taken(reserved, { type: 'answer', call: 'claim-key-packages', request, answer: refusing(type), conversationId });
   }
 
+  const withAdd = (state: EngineState): Promise<EngineState> => {
+    const member = { accountId: random(16), username: 'dora' };
+    const add = { command: 'addMember', conversationId: scene.id, messageId: random(16), member } as const;
+    return taken(state, { type: 'command', command: add });
+  };
+
   it('waits longer each time, and after a commit that worked as short as at first', async () => {
-    const first = await refusedClaim(stateOf(scene.laptop));
+    const first = await refusedClaim(await withAdd(stateOf(scene.laptop)));
     const { pause } = conversation(first).hold!;
     const second = await refusedClaim(first);
     expect(conversation(second).hold!.pause).toBe(2 * pause);
@@ -50,10 +57,7 @@ describe('an add whose KeyPackages are not there yet', () => {
   });
 
   it('waits too while other invitations of ours hold as many as they may, and is not given up', async () => {
-    const { id: conversationId } = scene;
-    const member = { accountId: random(16), username: 'dora' };
-    const add = { command: 'addMember', conversationId, messageId: random(16), member } as const;
-    const asked = await taken(stateOf(scene.laptop), { type: 'command', command: add });
+    const asked = await withAdd(stateOf(scene.laptop));
     const refused = await refusedClaim(asked, 'too-many');
     expect(conversation(refused).queue).toEqual(conversation(asked).queue);
     expect(conversation(refused).queue.map(({ kind }) => kind)).toContain('add');
@@ -78,7 +82,8 @@ describe('a commit beside one of the log that this device refused', () => {
     state = await taken(state, { type: 'command', command: { command: 'removeMember', conversationId, accountId } });
     const pauses: number[] = [];
     for (let time = 1; time <= 3; time++) {
-      state = await taken(state, { type: 'prepare', what: { kind: 'message', conversationId } });
+      const { notBefore: due } = state.conversations.get(conversationId)!.hold ?? {};
+      state = await taken(state, { type: 'prepare', what: { kind: 'message', conversationId } }, due);
       const request = state.conversations.get(conversationId)!.pending!.submission;
       state = await taken(state, { type: 'answer', call: 'submit', request, answer: { outcome: 'refused', problem }, conversationId });
       const { notBefore, pause } = state.conversations.get(conversationId)!.hold!;

@@ -75,7 +75,7 @@ async function withAnotherKey(request: Recovery, owner: TestDevice): Promise<Rec
 /** A commit of the phone's that says the truth to its siblings, and to the server what `routing` says. */
 async function plant(phone: TestDevice, routing: Partial<CommitRouting>): Promise<void> {
   phone.stop();
-  const state = stateOf(await phone.store.load(''));
+  const state = await taken(stateOf(await phone.store.load('')), { type: 'command', command: { command: 'renewKeys' } });
   const { submission } = (await taken(state, { type: 'prepare', what: { kind: 'renew-keys' } })).emulation!.pending!;
   await (await phone.hands()).ask('submit', { ...submission, commit: { ...submission.commit!, ...routing } });
 }

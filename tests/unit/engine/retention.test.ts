@@ -211,8 +211,8 @@ function benIn(state: EngineState, id: string): string {
 describe('emulation epochs', () => {
   it('go when nothing names them any more, and their secrets with them', async () => {
     const { laptop } = await playScene(world);
-    const rounds = 6;
-    let state: EngineState = { ...stateOf(laptop), stock: 19 };
+    const rounds = 3;
+    let state: EngineState = { ...stateOf(laptop), stock: 6 };
     const kept = state.emulation!.epochs.size;
     const announce = async (acceptedAt: number): Promise<EngineState> => {
       const made = await taken({ ...state, uploads: undefined }, { type: 'prepare', what: { kind: 'key-packages' } });
@@ -220,8 +220,8 @@ describe('emulation epochs', () => {
       const input = entryFor(made, made.emulation!.groupId, { kind, epoch, message, messageId });
       return taken(made, { ...input, entries: input.entries.map((entry) => ({ ...entry, acceptedAt })) });
     };
-    for (let round = 0; round < rounds; round += 1) state = { ...(await announce(Date.now())), stock: 19 };
-    // Each announced a KeyPackage, which names the epoch that it was made in.
+    for (let round = 0; round < rounds; round += 1) state = { ...(await announce(Date.now())), stock: 6 };
+    // Each announced KeyPackages, which name the epoch that it was made in.
     expect(state.emulation!.epochs.size).toBe(kept + rounds);
     const old = [...state.emulation!.epochs.values()];
     state = await announce(Date.now() + 31 * 24 * 60 * 60 * 1000);
@@ -242,7 +242,8 @@ describe('the emulation epoch of a commit that the server turns down', () => {
   it('goes with the answer, and not only when something new comes in', async () => {
     const { id, laptop, phone } = await playScene(world);
     const renewed = async (mine: EngineState, other: EngineState): Promise<[EngineState, EngineState]> => {
-      const made = await taken(other, { type: 'prepare', what: { kind: 'renew-keys' } });
+      const asked = { ...other, emulation: { ...other.emulation!, renewalAsked: true } };
+      const made = await taken(asked, { type: 'prepare', what: { kind: 'renew-keys' } });
       const { kind, epoch, message, messageId } = made.emulation!.pending!.submission;
       const input = entryFor(made, made.emulation!.groupId, { kind, epoch, message, messageId });
       return [await taken(mine, entryFor(mine, mine.emulation!.groupId, { kind, epoch, message })), await taken(made, input)];
@@ -250,8 +251,9 @@ describe('the emulation epoch of a commit that the server turns down', () => {
     const [first, other] = await renewed(stateOf(laptop), stateOf(phone));
     let mine = first;
     const between = mine.emulation!.currentEpochId;
-    mine = await taken(mine, { type: 'prepare', what: { kind: 'renewal', conversationId: id } });
-    mine = await taken(mine, { type: 'prepare', what: { kind: 'message', conversationId: id } });
+    const { othersFrom } = mine.emulation!.renewal;
+    mine = await taken(mine, { type: 'prepare', what: { kind: 'renewal', conversationId: id } }, othersFrom);
+    mine = await taken(mine, { type: 'prepare', what: { kind: 'message', conversationId: id } }, othersFrom);
     const { submission } = mine.conversations.get(id)!.pending!;
     [mine] = await renewed(mine, other);
     expect(mine.emulation!.epochs.has(between)).toBe(true);
