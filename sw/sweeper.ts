@@ -1,4 +1,4 @@
-import type { Exclusive, RecordStore, SweepStatus } from '../src/store/index.ts';
+import type { Exclusive, LockKey, RecordStore, SweepStatus } from '../src/store/index.ts';
 
 /** What was deleted is readable from a copy of the browser's files for this long at most while this device is in use. ms */
 const SWEEP_EVERY = 5 * 60_000;
@@ -40,10 +40,10 @@ export class Sweeper {
   }
 
   /** Turns the app lock on or off, after the sweep that is under way. @throws StoreError */
-  async setLock(passphrase: string | undefined): Promise<void> {
+  async setLock(key: LockKey | undefined): Promise<void> {
     const { store, exclusive } = this.#parts;
     while (this.#running !== undefined) await this.#running.catch(() => undefined);
-    await this.#run(() => store.setLock(exclusive, passphrase));
+    await this.#run(() => store.setLock(exclusive, key));
   }
 
   /** For what a person has deleted: in a few seconds, and once for all that goes until then. Resolves when it is swept. @throws StoreError */

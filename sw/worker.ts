@@ -82,7 +82,7 @@ const runtime = createRuntime({
 
 /** The browser keeps what a notification says in its files, where the app lock does not reach. */
 async function notify(notification: MessageNotification): Promise<void> {
-  await showMessage(notifications, (await store.hasLock()) ? withoutWords(notification) : notification);
+  await showMessage(notifications, (await store.lockTerms()) !== undefined ? withoutWords(notification) : notification);
 }
 
 /** @param lastChance The browser does not repeat this sync if it fails: ask for a new one, which it repeats after pauses of minutes again. */
@@ -115,12 +115,12 @@ function keepAlive(event: Extendable, work: Promise<unknown>): void {
 }
 
 const appLock: BridgeLock = {
-  isOn: () => store.hasLock(),
-  set: async (passphrase) => {
-    await sweeper.setLock(passphrase);
-    if (passphrase !== undefined) await withdrawMessages(notifications);
+  terms: () => store.lockTerms(),
+  set: async (key) => {
+    await sweeper.setLock(key);
+    if (key !== undefined) await withdrawMessages(notifications);
   },
-  unlock: (passphrase) => store.unlock(passphrase),
+  unlock: (key) => store.unlock(key),
   lock: async () => {
     await store.lock();
     await runtime.wake().catch(() => undefined); // it finds out, drops what it has in memory and tells the tabs

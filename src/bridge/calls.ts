@@ -29,6 +29,15 @@ const deviceId = accountId;
 const key = v.pipe(v.string(), v.minLength(1), v.maxLength(256));
 const position = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const nothing = v.strictObject({});
+/** WebAuthn section 5.8.4 (level 3): a credential's ID has up to 1023 bytes. */
+const passkey = {
+  kind: v.literal('passkey'),
+  credentialId: v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2}){1,1023}$/)),
+  salt: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  secret: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+};
+const passphrase = { kind: v.literal('passphrase'), passphrase: line };
+const newPassphrase = { ...passphrase, passphrase: v.pipe(line, v.minLength(MIN_PASSPHRASE)) };
 
 const REQUESTS = {
   state: nothing,
@@ -77,8 +86,10 @@ const REQUESTS = {
   sweepStatus: nothing,
   sweep: nothing,
   lockStatus: nothing,
-  setLock: v.strictObject({ passphrase: v.union([v.pipe(line, v.minLength(MIN_PASSPHRASE)), v.undefined()]) }),
-  unlock: v.strictObject({ passphrase: line }),
+  setLock: v.strictObject({
+    key: v.union([v.variant('kind', [v.strictObject(newPassphrase), v.strictObject(passkey)]), v.undefined()]),
+  }),
+  unlock: v.strictObject({ key: v.variant('kind', [v.strictObject(passphrase), v.strictObject(passkey)]) }),
   lock: nothing,
   streamRequest: nothing,
   streamEvent: v.variant('event', [

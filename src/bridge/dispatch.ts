@@ -1,7 +1,7 @@
-import { fromHex, toHex } from '../bytes/index.ts';
+import { fromHex, Secret, toHex } from '../bytes/index.ts';
 import { storageProblemOf, type Command, type CommandProblem, type CommandResult } from '../engine/command.ts';
 import type { InvitationView, MessageView, StateView } from '../engine/view.ts';
-import type { BridgeCalls } from './protocol.ts';
+import type { BridgeCalls, LockKeyView, LockView } from './protocol.ts';
 import type { BridgeRuntime } from './server.ts';
 
 type Account = Extract<Command, { command: 'addMember' }>['member'];
@@ -46,12 +46,22 @@ export interface BridgeSweeper {
 
 /** The app lock. @throws StoreError */
 export interface BridgeLock {
-  isOn(): Promise<boolean>;
-  set(passphrase: string | undefined): Promise<void>;
-  /** @returns whether the passphrase is the right one */
-  unlock(passphrase: string): Promise<boolean>;
+  /** undefined when it is off. */
+  terms(): Promise<{ readonly salt: Uint8Array; readonly credentialId?: Uint8Array } | undefined>;
+  set(key: BridgeLockKey | undefined): Promise<void>;
+  /** @returns whether the key is the right one */
+  unlock(key: BridgeLockKey): Promise<boolean>;
   lock(): Promise<void>;
 }
+
+export type BridgeLockKey =
+  | { readonly kind: 'passphrase'; readonly passphrase: string }
+  | {
+      readonly kind: 'passkey';
+      readonly credentialId: Uint8Array;
+      readonly salt: Uint8Array;
+      readonly secret: Secret<'lock-factor'>;
+    };
 
 /** Each call of the bridge as what the engine offers: usernames are looked up first, commands' answers named for the tab. */
 export function createBridgeRuntime(engine: BridgeEngine, sweeper: BridgeSweeper, appLock: BridgeLock): BridgeRuntime {
@@ -134,10 +144,10 @@ export function createBridgeRuntime(engine: BridgeEngine, sweeper: BridgeSweeper
         await sweeper.sweep();
         return swept();
       }),
-    lockStatus: () => orProblem(async () => ({ ok: true, on: await appLock.isOn() })),
-    setLock: ({ passphrase }) => orProblem(() => appLock.set(passphrase).then(() => ({ ok: true }))),
-    unlock: ({ passphrase }) =>
-      orProblem(async () => ((await appLock.unlock(passphrase)) ? { ok: true } : { ok: false, problem: 'wrong-passphrase' })),
+    lockStatus: () => orProblem(async () => ({ ok: true, lock: lockView(await appLock.terms()) })),
+    setLock: ({ key }) => orProblem(() => appLock.set(key && lockKey(key)).then(() => ({ ok: true }))),
+    unlock: ({ key }) =>
+      orProblem(async () => ((await appLock.unlock(lockKey(key))) ? { ok: true } : { ok: false, problem: `wrong-${key.kind}` })),
     lock: () => orProblem(() => appLock.lock().then(() => ({ ok: true }))),
     streamRequest: () => engine.streamRequest(),
     streamEvent: async (event) => {
@@ -151,6 +161,22 @@ export function createBridgeRuntime(engine: BridgeEngine, sweeper: BridgeSweeper
   };
 
   return { call: (call, request, callId) => handlers[call](request, callId) };
+}
+
+function lockView(terms: Awaited<ReturnType<BridgeLock['terms']>>): LockView | undefined {
+  if (terms?.credentialId === undefined) return terms && { kind: 'passphrase' };
+  return { kind: 'passkey', credentialId: toHex(terms.credentialId), salt: toHex(terms.salt) };
+}
+
+function lockKey(key: LockKeyView): BridgeLockKey {
+  if (key.kind === 'passphrase') return key;
+  const { credentialId, salt, secret } = key;
+  return {
+    kind: 'passkey',
+    credentialId: fromHex(credentialId),
+    salt: fromHex(salt),
+    secret: Secret.of('lock-factor', fromHex(secret)),
+  };
 }
 
 /** The store's errors have words of their own for a person; the rest are ours to mend. */

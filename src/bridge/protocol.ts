@@ -3,7 +3,7 @@ import type { InvitationView, MessageView, StateView } from '../engine/view.ts';
 
 /**
  * Typed messages between tabs and the worker. A call is one MessageChannel: the tab posts
- * `{ call, port }`, the worker answers once on the port. Nothing here is ever a secret, but for what a person reads or types: the recovery phrase, the app lock's passphrase.
+ * `{ call, port }`, the worker answers once on the port. Nothing here is ever a secret, but for what a person reads or types: the recovery phrase, the app lock's passphrase, and what a passkey gives for it.
  */
 export interface BridgeCalls {
   state: { request: object; answer: StateView };
@@ -73,12 +73,12 @@ export interface BridgeCalls {
   sweepStatus: { request: object; answer: SweepAnswer };
   /** Does it now; the answer comes when it is done. */
   sweep: { request: object; answer: SweepAnswer };
-  /** Whether this device has an app lock. */
-  lockStatus: { request: object; answer: { ok: true; on: boolean } | { ok: false; problem: CommandProblem } };
-  /** Turns the app lock on, or off without a passphrase; the answer comes when everything is sealed anew. */
-  setLock: { request: { passphrase: string | undefined }; answer: CommandResult };
+  /** What this device's app lock asks for, open or closed; undefined when it is off. */
+  lockStatus: { request: object; answer: { ok: true; lock: LockView | undefined } | { ok: false; problem: CommandProblem } };
+  /** Turns the app lock on, or off without a key; the answer comes when everything is sealed anew. */
+  setLock: { request: { key: LockKeyView | undefined }; answer: CommandResult };
   /** Until the browser stops the worker, some time after the last tab is closed, or `lock`. */
-  unlock: { request: { passphrase: string }; answer: CommandResult };
+  unlock: { request: { key: LockKeyView }; answer: CommandResult };
   lock: { request: object; answer: CommandResult };
   /** Leader tab: where to open the event stream and the proof for it (valid once). Undefined while there is no account. */
   streamRequest: { request: object; answer: { url: string; headers: Record<string, string> } | undefined };
@@ -87,6 +87,18 @@ export interface BridgeCalls {
   /** Keeps the worker alive while a tab is open (every 20 s), and makes it try the outbox again. */
   ping: { request: object; answer: object };
 }
+
+/** What an app lock asks for. IDs and salts in hex; a passkey's is WebAuthn's PRF extension at `salt`. */
+export type LockView = { readonly kind: 'passphrase' } | ({ readonly kind: 'passkey' } & PasskeyView);
+
+export interface PasskeyView {
+  readonly credentialId: string;
+  readonly salt: string;
+}
+
+/** What opens one; `secret` is the passkey's PRF at its salt, 32 bytes in hex. */
+export type LockKeyView =
+  { readonly kind: 'passphrase'; readonly passphrase: string } | ({ readonly kind: 'passkey'; readonly secret: string } & PasskeyView);
 
 /** Characters of a new passphrase: whoever copies the files can try as many as they like. */
 export const MIN_PASSPHRASE = 10;

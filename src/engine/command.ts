@@ -81,6 +81,7 @@ export type CommandProblem =
   | 'invitation-over' // withdrawn, replaced, or never there
   | 'no-link'
   | 'wrong-passphrase'
+  | 'wrong-passkey'
   | StorageProblem
   | 'internal';
 

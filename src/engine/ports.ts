@@ -321,7 +321,7 @@ export type StoreErrorCode =
   | 'blocked' // another context of this origin keeps the database from being opened or deleted
   | 'newer-version' // a later version of the app has changed the database
   | 'unavailable' // the browser refuses storage here (private mode, a policy, a damaged profile)
-  | 'locked' // the app lock is on, and this worker has not been given the passphrase since it started
+  | 'locked' // the app lock is on, and this worker has not been given what opens it since it started
   | 'root-missing' // the database is there and the key above all its keys is not: nothing can be read any more
   | 'sealed-record-unreadable' // damaged, moved from its place, or sealed under a key that is gone
   | 'invalid-path'

@@ -11,7 +11,7 @@ export interface NamedRoot {
   readonly name: string;
   /** When it took the place of the one before it: at the last sweep, or at the first start, ms. */
   readonly at: number;
-  /** There when the app lock is on: keys below this root open with the passphrase alone. */
+  /** There when the app lock is on: keys below this root open with its passphrase or passkey alone. */
   readonly lock?: AppLock;
 }
 

@@ -1,5 +1,5 @@
 import type { StoreChanges, StorePort } from '../engine/ports.ts';
-import { factorKey, factorOf, newFactor, type LockFactor } from './app-lock.ts';
+import { factorKey, factorOf, newFactor, type LockFactor, type LockKey, type LockTerms } from './app-lock.ts';
 import { deleteDatabase, openDatabase, type StoreDatabase } from './database.ts';
 import { asStoreError, StoreError } from './errors.ts';
 import { readRange } from './read.ts';
@@ -36,16 +36,16 @@ export interface RecordStore extends StorePort {
   sweepStatus(): Promise<SweepStatus>;
   /** Deletes roots that a sweep or a first start has left when it was cut off. For the start, under `exclusive`. */
   tidy(exclusive: Exclusive): Promise<void>;
-  /** Whether the app lock is on. @throws StoreError 'locked' when it is, and closed */
-  hasLock(): Promise<boolean>;
+  /** What the app lock asks for, open or closed; undefined when it is off. @throws StoreError */
+  lockTerms(): Promise<LockTerms | undefined>;
   /**
-   * Turns the app lock on, or off without a passphrase, by a sweep. Cut off anywhere, the lock is as it was or as it
+   * Turns the app lock on, or off without a key, by a sweep. Cut off anywhere, the lock is as it was or as it
    * is to be. @throws StoreError
    */
-  setLock(exclusive: Exclusive, passphrase: string | undefined): Promise<void>;
-  /** Opens the lock for as long as this store lives or until `lock`. @returns whether the passphrase is the right one @throws StoreError */
-  unlock(passphrase: string): Promise<boolean>;
-  /** Forgets the passphrase: nothing can be read or written until `unlock`. Without a lock it does nothing that lasts. */
+  setLock(exclusive: Exclusive, key: LockKey | undefined): Promise<void>;
+  /** Opens the lock for as long as this store lives or until `lock`. @returns whether the key is the right one @throws StoreError */
+  unlock(key: LockKey): Promise<boolean>;
+  /** Forgets what opened it: nothing can be read or written until `unlock`. Without a lock it does nothing that lasts. */
   lock(): Promise<void>;
 }
 
@@ -53,7 +53,7 @@ export interface RecordStore extends StorePort {
  * StorePort over IndexedDB, every record sealed.
  *
  *     root (32 random bytes, in a place of its own)
- *      └ wrapping key = HKDF(root and, with the app lock, what comes of the passphrase)
+ *      └ wrapping key = HKDF(root and, with the app lock, what comes of its passphrase or passkey)
  *         └ key of a scope: random, numbered, sealed in the object store `keys`
  *            └ record: {rootGeneration, nonce, ciphertext} in the object store `records`
  *
@@ -141,7 +141,7 @@ export function createRecordStore(
         await close(current);
       });
     } catch (error) {
-      // Without the root or the passphrase nothing can be read: all the more reason to go on.
+      // Without the root or what opens the lock nothing can be read: all the more reason to go on.
       if (!(error instanceof StoreError && (error.code === 'root-missing' || error.code === 'locked')))
         throw asStoreError(error, 'write-failed');
     }
@@ -199,35 +199,36 @@ export function createRecordStore(
     }
   }
 
-  async function setLock(exclusive: Exclusive, passphrase: string | undefined): Promise<void> {
-    const factor = passphrase === undefined ? undefined : await newFactor(passphrase);
-    // Before the new root counts: if this is cut off behind that, the person need not type it again.
-    if (factor !== undefined) factors.set(factorKey(factor), factor);
+  async function setLock(exclusive: Exclusive, key: LockKey | undefined): Promise<void> {
+    const factor = key && (await newFactor(key));
+    // Before the new root counts: if this is cut off behind that, the person need not open it again.
+    if (factor !== undefined) factors.set(factorKey(factor.terms), factor);
     await sweepTo(exclusive, () => factor);
   }
 
-  async function hasLock(): Promise<boolean> {
+  async function lockTerms(): Promise<LockTerms | undefined> {
     try {
-      return await using(async ({ database, root }) => {
-        const named = await database.get('meta', 'root');
-        return named?.name === root.name ? root.lock !== undefined : STALE;
-      });
+      return await withDatabase(async (database) => (await database.get('meta', 'root'))?.lock);
     } catch (error) {
       throw asStoreError(error, 'unavailable');
     }
   }
 
-  async function unlock(passphrase: string): Promise<boolean> {
+  async function unlock(key: LockKey): Promise<boolean> {
     try {
       return await withDatabase(async (database) => {
         const root = await database.get('meta', 'root');
-        if (root?.lock === undefined) return true;
-        const factor = await factorOf(passphrase, root.lock);
+        if (root?.lock === undefined) {
+          if (key.kind === 'passkey') key.secret.wipe();
+          return true;
+        }
+        const factor = await factorOf(key, root.lock);
+        if (factor === undefined) return false;
         const ring = await ringOf(parts.name, parts.roots, root, factor);
-        if (ring === undefined) throw new StoreError('root-missing');
-        const right = await ring.passes(root.lock.check);
-        if (right) factors.set(factorKey(factor), factor);
+        const right = ring !== undefined && (await ring.passes(root.lock.check));
+        if (right) factors.set(factorKey(factor.terms), factor);
         else factor.secret.wipe();
+        if (ring === undefined) throw new StoreError('root-missing');
         return right;
       });
     } catch (error) {
@@ -261,7 +262,7 @@ export function createRecordStore(
     sweep,
     sweepStatus,
     tidy,
-    hasLock,
+    lockTerms,
     setLock,
     unlock,
     lock: () => inTurn(lock),

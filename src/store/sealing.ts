@@ -28,7 +28,7 @@ const NONCE_LENGTH = 12;
 /**
  * wrapping_key = HKDF-SHA256(salt = factor, IKM = root, info = "Chorus store wrapping key 1", 32)
  *
- * `factor` is what comes of the app lock's passphrase, "" without a lock.
+ * `factor` is what comes of the app lock's passphrase or passkey, "" without a lock.
  *
  * The caller wipes the root; the key lives in memory only (a CryptoKey put into IndexedDB would lie
  * readable on the disk).

@@ -1,5 +1,6 @@
 import { entropyToMnemonic, mnemonicToEntropy } from '@scure/bip39';
 import { wordlist } from '@scure/bip39/wordlists/english.js';
+import { fromHex, toHex } from './hex.ts';
 
 /** Recovery phrases as a person reads and types them: BIP 39, English, 24 words for 32 bytes. */
 
@@ -54,12 +55,4 @@ export function askedPlaces(random: (length: number) => Uint8Array): number[] {
 function startsAlike(known: string, word: string): boolean {
   const length = Math.min(TELLING, word.length);
   return length >= TELLING - 1 && known.startsWith(word.slice(0, length));
-}
-
-function fromHex(text: string): Uint8Array {
-  return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
-}
-
-function toHex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -1,9 +1,10 @@
 import { BridgeError } from '../bridge/client.ts';
 import type { CommandProblem, StorageProblem } from '../bridge/protocol.ts';
 import type { LinkProblem, MessageView } from '../bridge/view.ts';
+import type { PasskeyProblem } from './passkey.ts';
 
-/** Why something that the person asked for was not done: the engine's reason, or the bridge's. */
-export type Trouble = CommandProblem | `bridge-${Exclude<BridgeError['code'], StorageProblem>}`;
+/** Why something that the person asked for was not done: the engine's reason, a passkey's, or the bridge's. */
+export type Trouble = CommandProblem | PasskeyProblem | `bridge-${Exclude<BridgeError['code'], StorageProblem>}`;
 
 const TROUBLES: Readonly<Record<Trouble, string>> = {
   'not-ready': 'Chorus is still starting on this device. Try again in a moment.',
@@ -41,7 +42,7 @@ const TROUBLES: Readonly<Record<Trouble, string>> = {
     'A newer version of Chorus has been used in this browser, and this page is an older one. Close all tabs of Chorus, then open it again.',
   'storage-unavailable':
     'This browser does not let Chorus store anything. Open Chorus outside of a private window and allow it to keep site data; if that is so already, restart the browser.',
-  'storage-locked': 'What Chorus keeps on this device is behind your passphrase. Reload the page and type it in.',
+  'storage-locked': 'What Chorus keeps on this device is behind its app lock. Reload the page and open it.',
   'storage-root-missing':
     'The browser has deleted the key to what Chorus kept on this device, so nothing of it can be read any more. Link this device again.',
   'storage-sealed-record-unreadable':
@@ -49,6 +50,10 @@ const TROUBLES: Readonly<Record<Trouble, string>> = {
   'storage-invalid-path': 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
   'storage-write-failed': 'The browser could not store this, and nothing was changed. Try again; if it happens again, reload the page.',
   'wrong-passphrase': 'This is not the passphrase. Check upper and lower case, then try again.',
+  'wrong-passkey': 'This passkey does not open Chorus on this device. Reload the page, then try again with the one that you made for it.',
+  'passkey-stopped': 'The browser did not get anything from your passkey. Try again, and do what the browser asks for.',
+  'passkey-without-prf':
+    'This passkey can tell who you are, but has nothing to lock Chorus with. Try one of another device or app, or use a passphrase. You can delete it again in the browser’s or system’s settings.',
   internal: 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
   'bridge-internal': 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
   'bridge-malformed': 'This page is of an older version of Chorus. Reload it.',

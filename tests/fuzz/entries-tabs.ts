@@ -16,7 +16,7 @@ import { mutateJson } from './mutate-json.ts';
 export function bridgeOf({ runtime }: TestDevice): BridgeServer {
   const sweeper: BridgeSweeper = { status: () => Promise.resolve({ at: 0, due: false }), sweep: () => Promise.resolve() };
   const lock: BridgeLock = {
-    isOn: () => Promise.resolve(false),
+    terms: () => Promise.resolve(undefined),
     set: () => Promise.resolve(),
     unlock: () => Promise.resolve(false),
     lock: () => Promise.resolve(),

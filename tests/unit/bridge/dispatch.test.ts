@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createBridgeRuntime, type BridgeEngine } from '../../../src/bridge/dispatch.ts';
+import { createBridgeRuntime, type BridgeEngine, type BridgeLock } from '../../../src/bridge/dispatch.ts';
 import { fromHex } from '../../../src/bytes/index.ts';
 import type { BridgeRuntime } from '../../../src/bridge/server.ts';
 import type { Command } from '../../../src/engine/command.ts';
@@ -14,10 +14,11 @@ interface Given {
   readonly made?: string;
   readonly found?: Awaited<ReturnType<BridgeEngine['findAccounts']>>;
   readonly failure?: Error;
+  readonly terms?: Awaited<ReturnType<BridgeLock['terms']>>;
 }
 
 /** An engine that answers as it is told and notes what it was asked. */
-function engine({ made, found = [ANNA], failure }: Given = {}) {
+function engine({ made, found = [ANNA], failure, terms }: Given = {}) {
   const asked: unknown[] = [];
   const commands: Command[] = [];
   const entropy = new Uint8Array(32).fill(0xab);
@@ -71,12 +72,12 @@ function engine({ made, found = [ANNA], failure }: Given = {}) {
     },
   };
   const runtime = createBridgeRuntime(parts, sweeper, {
-    isOn: async () => true,
-    set: async (passphrase) => {
+    terms: async () => terms,
+    set: async (key) => {
       if (failure !== undefined) throw failure;
-      asked.push(['set', passphrase]);
+      asked.push(['set', key]);
     },
-    unlock: async (passphrase) => passphrase === 'right',
+    unlock: async (key) => (key.kind === 'passphrase' ? key.passphrase === 'right' : key.secret.reveal()[0] === 1),
     lock: async () => void asked.push('lock'),
   });
   const call: (name: Parameters<BridgeRuntime['call']>[0], request: object) => Promise<unknown> = (name, request) =>
@@ -157,15 +158,35 @@ describe('calls become what the engine offers', () => {
 
   it('the app lock opens with the right passphrase, and says so of a wrong one', async () => {
     const { asked, call } = engine();
-    expect(await call('lockStatus', {})).toEqual({ ok: true, on: true });
-    expect(await call('unlock', { passphrase: 'wrong' })).toEqual({ ok: false, problem: 'wrong-passphrase' });
-    expect(await call('unlock', { passphrase: 'right' })).toEqual({ ok: true });
-    expect(await call('setLock', { passphrase: 'correct horse' })).toEqual({ ok: true });
-    expect(await call('setLock', { passphrase: undefined })).toEqual({ ok: true });
+    const key = (passphrase: string): object => ({ kind: 'passphrase', passphrase });
+    expect(await call('unlock', { key: key('wrong') })).toEqual({ ok: false, problem: 'wrong-passphrase' });
+    expect(await call('unlock', { key: key('right') })).toEqual({ ok: true });
+    expect(await call('setLock', { key: key('correct horse') })).toEqual({ ok: true });
+    expect(await call('setLock', { key: undefined })).toEqual({ ok: true });
     expect(await call('lock', {})).toEqual({ ok: true });
-    expect(asked).toEqual([['set', 'correct horse'], ['set', undefined], 'lock']);
+    expect(asked).toEqual([['set', key('correct horse')], ['set', undefined], 'lock']);
     const failing = engine({ failure: new StoreError('locked') });
-    expect(await failing.call('setLock', { passphrase: undefined })).toEqual({ ok: false, problem: 'storage-locked' });
+    expect(await failing.call('setLock', { key: undefined })).toEqual({ ok: false, problem: 'storage-locked' });
+  });
+
+  it('the app lock opens with what the right passkey gives, which crosses as text and is bytes from then on', async () => {
+    const { call, asked } = engine();
+    const key = (value: string): object => ({ kind: 'passkey', credentialId: 'aa', salt: 'bb'.repeat(32), secret: value.repeat(32) });
+    expect(await call('unlock', { key: key('02') })).toEqual({ ok: false, problem: 'wrong-passkey' });
+    expect(await call('unlock', { key: key('01') })).toEqual({ ok: true });
+    expect(await call('setLock', { key: key('01') })).toEqual({ ok: true });
+    expect(asked).toMatchObject([['set', { credentialId: fromHex('aa'), salt: fromHex('bb'.repeat(32)) }]]);
+  });
+
+  it('says what the app lock asks for', async () => {
+    const lock = async (terms: Given['terms']): Promise<unknown> => engine({ terms }).call('lockStatus', {});
+    const salt = fromHex('bb');
+    expect(await lock(undefined)).toEqual({ ok: true, lock: undefined });
+    expect(await lock({ salt })).toEqual({ ok: true, lock: { kind: 'passphrase' } });
+    expect(await lock({ salt, credentialId: fromHex('aa') })).toEqual({
+      ok: true,
+      lock: { kind: 'passkey', credentialId: 'aa', salt: 'bb' },
+    });
   });
 
   it('a phrase comes as text once, and the bytes are wiped', async () => {

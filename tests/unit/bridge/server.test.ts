@@ -11,6 +11,7 @@ const CONVERSATION = 'ab'.repeat(32);
 const ACCOUNT = 'cd'.repeat(16);
 
 /** A good request of every call there is. */
+const PASSKEY = { kind: 'passkey', credentialId: 'ab', salt: 'cd'.repeat(32), secret: 'ef'.repeat(32) };
 const REQUESTS: Record<BridgeCall, object> = {
   state: {},
   messages: { conversationId: CONVERSATION, before: undefined, limit: 50 },
@@ -48,8 +49,8 @@ const REQUESTS: Record<BridgeCall, object> = {
   sweepStatus: {},
   sweep: {},
   lockStatus: {},
-  setLock: { passphrase: 'ten letters' },
-  unlock: { passphrase: 'x' },
+  setLock: { key: { kind: 'passphrase', passphrase: 'ten letters' } },
+  unlock: { key: PASSKEY },
   lock: {},
   removeDevice: { deviceId: 'ab'.repeat(16) },
   ping: {},
@@ -158,6 +159,11 @@ const MALFORMED: [string, unknown][] = [
   ['a position between two', message('markRead', { conversationId: CONVERSATION, position: 0.5 })],
   ['a position that is not a number', message('markRead', { conversationId: CONVERSATION, position: NaN })],
   ['a position that is not exact', message('markRead', { conversationId: CONVERSATION, position: 2 ** 53 })],
+  ['a new passphrase that is too short', message('setLock', { key: { kind: 'passphrase', passphrase: 'nine char' } })],
+  ['a passkey’s ID of 1024 bytes', message('unlock', { key: { ...PASSKEY, credentialId: 'ab'.repeat(1024) } })],
+  ['a passkey’s value of another length', message('unlock', { key: { ...PASSKEY, secret: 'ab'.repeat(31) } })],
+  ['a passkey without a salt', message('setLock', { key: { ...PASSKEY, salt: undefined } })],
+  ['a key of both kinds', message('unlock', { key: { ...PASSKEY, passphrase: 'x' } })],
   ['a stream event of an unknown kind', message('streamEvent', { event: 'other', data: '' })],
   ['a stream event over its bound', message('streamEvent', { event: 'entry', data: 'x'.repeat(12 * 1024 * 1024 + 1) })],
   ['a stream’s opening with data', message('streamEvent', { event: 'opened', data: '' })],

@@ -1,9 +1,9 @@
 import 'fake-indexeddb/auto';
 import { IDBFactory as FakeFactory } from 'fake-indexeddb';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { utf8 } from '../../../src/bytes/index.ts';
+import { Secret, utf8 } from '../../../src/bytes/index.ts';
 import { bucketRootKeyStore, createRecordStore, type Exclusive, type RecordStore } from '../../../src/store/index.ts';
-import { factorOf, newFactor } from '../../../src/store/app-lock.ts';
+import { factorOf, isPasskey, newFactor, type LockKey } from '../../../src/store/app-lock.ts';
 import { openDatabase } from '../../../src/store/database.ts';
 import { keyId } from '../../../src/store/key-ring.ts';
 import { openSealedKey, wrappingKey, type SealedValue } from '../../../src/store/sealing.ts';
@@ -12,7 +12,24 @@ import { dieAt } from '../../support/storage-death.ts';
 import { asText, changes } from '../../support/store-contract.ts';
 
 const NAME = 'chorus';
-const PASSPHRASE = 'correct horse battery';
+const passphrase = (text: string): LockKey => ({ kind: 'passphrase', passphrase: text });
+/** A passkey whose function has this value at the salt that it was made with. */
+const passkey = (value: number, name = 1): LockKey => ({
+  kind: 'passkey',
+  credentialId: new Uint8Array(16).fill(name),
+  salt: new Uint8Array(32).fill(name),
+  secret: Secret.of('lock-factor', new Uint8Array(32).fill(value)),
+});
+
+/** Made anew each time: the store takes over what a passkey gave. */
+const KEYS: Record<LockKey['kind'], { right: () => LockKey; wrong: () => LockKey; another: () => LockKey }> = {
+  passphrase: {
+    right: () => passphrase('correct horse battery'),
+    wrong: () => passphrase('correct horse batterY'),
+    another: () => passphrase('another one altogether'),
+  },
+  passkey: { right: () => passkey(7), wrong: () => passkey(8), another: () => passkey(9, 2) },
+};
 
 let buckets: FakeBuckets;
 beforeEach(() => {
@@ -72,12 +89,12 @@ async function openedByRoots(keys: readonly StoredKey[]): Promise<number> {
   return opened;
 }
 
-describe('the app lock', () => {
+describe.each(Object.entries(KEYS))('the app lock with a %s', (kind, { right, wrong, another }) => {
   it('leaves whoever copies the files, root included, with nothing that opens, of before it was turned on either', async () => {
     const store = await usedStore();
     const before = await storedKeys();
     expect(await openedByRoots(before)).toBe(before.length); // the search can see such things
-    await store.setLock(alone, PASSPHRASE);
+    await store.setLock(alone, right());
     const after = await storedKeys();
     expect(after.length).toBeGreaterThan(0);
     expect(await openedByRoots([...before, ...after])).toBe(0);
@@ -88,8 +105,8 @@ describe('the app lock', () => {
     expect(await texts(store)).toEqual({ ...USED, cursor: '3' });
   });
 
-  it('keeps a new worker out until it is given the passphrase', async () => {
-    await (await usedStore()).setLock(alone, PASSPHRASE);
+  it('keeps a new worker out until it is given the right one, and says what it asks for all the same', async () => {
+    await (await usedStore()).setLock(alone, right());
     const store = openStore();
     const works = [
       () => store.load(''),
@@ -97,67 +114,69 @@ describe('the app lock', () => {
       () => store.write(changes({ cursor: '3' })),
       () => store.sweep(alone),
       () => store.setLock(alone, undefined),
-      () => store.hasLock(),
     ];
     for (const work of works) {
       await expect(work()).rejects.toMatchObject({ code: 'locked' });
     }
-    expect(await store.unlock('correct horse batterY')).toBe(false);
+    const terms = (await store.lockTerms())!;
+    expect(isPasskey(terms) ? 'passkey' : 'passphrase').toBe(kind);
+    expect(await store.unlock(wrong())).toBe(false);
+    for (const other of Object.values(KEYS)) if (other.right().kind !== kind) expect(await store.unlock(other.right())).toBe(false);
     await expect(store.load('')).rejects.toMatchObject({ code: 'locked' });
-    expect(await store.unlock(PASSPHRASE)).toBe(true);
+    expect(await store.unlock(right())).toBe(true);
     expect(await texts(store)).toEqual(USED);
-    expect(await store.hasLock()).toBe(true);
+    expect(await store.lockTerms()).toBeDefined();
     await store.write(changes({ cursor: '3' }));
     await store.sweep(alone);
     expect(await texts(store)).toEqual({ ...USED, cursor: '3' });
     const next = openStore();
-    expect(await next.unlock(PASSPHRASE)).toBe(true);
+    expect(await next.unlock(right())).toBe(true);
     expect(await texts(next)).toEqual({ ...USED, cursor: '3' });
   });
 
   it('closes at once when it is asked to', async () => {
     const store = await usedStore();
-    await store.setLock(alone, PASSPHRASE);
+    await store.setLock(alone, right());
     expect(await texts(store)).toEqual(USED);
     await store.lock();
     await expect(store.load('')).rejects.toMatchObject({ code: 'locked' });
     await expect(store.write(changes({ cursor: '3' }))).rejects.toMatchObject({ code: 'locked' });
-    expect(await store.unlock(PASSPHRASE)).toBe(true);
+    expect(await store.unlock(right())).toBe(true);
     expect(await texts(store)).toEqual(USED);
   });
 
   it('is closed to another context that was open when it was turned on', async () => {
     const [one, two] = [await usedStore(), openStore()];
     expect(await texts(two)).toEqual(USED);
-    await one.setLock(alone, PASSPHRASE);
+    await one.setLock(alone, right());
     await expect(two.get('cursor')).rejects.toMatchObject({ code: 'locked' });
-    expect(await two.unlock(PASSPHRASE)).toBe(true);
+    expect(await two.unlock(right())).toBe(true);
     expect(await texts(two)).toEqual(USED);
   });
 
-  it('takes a new passphrase, and the old one is good no more', async () => {
+  it('takes a new one, and the old one is good no more', async () => {
     const store = await usedStore();
-    await store.setLock(alone, PASSPHRASE);
-    await store.setLock(alone, 'another one altogether');
+    await store.setLock(alone, right());
+    await store.setLock(alone, another());
     const next = openStore();
-    expect(await next.unlock(PASSPHRASE)).toBe(false);
-    expect(await next.unlock('another one altogether')).toBe(true);
+    expect(await next.unlock(right())).toBe(false);
+    expect(await next.unlock(another())).toBe(true);
     expect(await texts(next)).toEqual(USED);
   });
 
   it('can be turned off: then the root opens everything again', async () => {
     const store = await usedStore();
-    await store.setLock(alone, PASSPHRASE);
+    await store.setLock(alone, right());
     await store.setLock(alone, undefined);
-    expect(await store.hasLock()).toBe(false);
+    expect(await store.lockTerms()).toBeUndefined();
     const next = openStore();
     expect(await texts(next)).toEqual(USED);
-    expect(await next.unlock('anything')).toBe(true); // there is nothing to open
+    expect(await next.unlock(wrong())).toBe(true); // there is nothing to open
     expect(await openedByRoots(await storedKeys())).toBe((await storedKeys()).length);
   });
 
-  it('lets everything be deleted by who has forgotten the passphrase', async () => {
-    await (await usedStore()).setLock(alone, PASSPHRASE);
+  it('lets everything be deleted by who cannot open it any more', async () => {
+    await (await usedStore()).setLock(alone, right());
     const store = openStore();
     await store.destroy();
     expect(buckets.buckets.size).toBe(0);
@@ -166,16 +185,16 @@ describe('the app lock', () => {
     expect(await texts(openStore())).toEqual({ device: 'new' });
   });
 
-  it('says that the root is gone rather than that the passphrase is wrong', async () => {
-    await (await usedStore()).setLock(alone, PASSPHRASE);
+  it('says that the root is gone rather than that it is opened with the wrong one', async () => {
+    await (await usedStore()).setLock(alone, right());
     buckets.buckets.clear();
-    await expect(openStore().unlock(PASSPHRASE)).rejects.toMatchObject({ code: 'root-missing' });
+    await expect(openStore().unlock(right())).rejects.toMatchObject({ code: 'root-missing' });
   });
 
-  it('clears an older root away that was left behind when it was turned on, without the passphrase', async () => {
+  it('clears an older root away that was left behind when it was turned on, without being opened', async () => {
     const store = await usedStore();
     const [old] = [...buckets.buckets];
-    await store.setLock(alone, PASSPHRASE);
+    await store.setLock(alone, right());
     buckets.buckets.set(...old!);
     await openStore().tidy(alone);
     expect([...buckets.buckets.keys()]).not.toContain(old![0]);
@@ -190,7 +209,7 @@ describe('the app lock', () => {
       buckets = new FakeBuckets();
       const store = await usedStore();
       const death = dieAt(buckets, call);
-      await store.setLock(alone, PASSPHRASE).catch(() => undefined);
+      await store.setLock(alone, right()).catch(() => undefined);
       finished = death.calls() < call;
       death.revive();
       makeCheap();
@@ -204,9 +223,9 @@ describe('the app lock', () => {
       );
       seen.add(locked);
       expect(await openedByRoots(await storedKeys()), `call ${call}`).toBe(locked ? 0 : (await storedKeys()).length);
-      expect(await next.unlock(PASSPHRASE), `call ${call}`).toBe(true);
+      expect(await next.unlock(right()), `call ${call}`).toBe(true);
       expect(await texts(next), `call ${call}`).toEqual(USED);
-      expect(await texts(store), `call ${call}`).toEqual(USED); // which knows the passphrase already
+      expect(await texts(store), `call ${call}`).toEqual(USED); // which is open already
     }
     expect(seen).toEqual(new Set([false, true]));
   });
@@ -216,18 +235,28 @@ describe('the factor', () => {
   it('is PBKDF2-HMAC-SHA-256 of the passphrase', async () => {
     vi.restoreAllMocks();
     // RFC 7914, section 11, P = "Password", S = "NaCl", c = 80000; its first half
-    const { secret } = await factorOf('Password', { salt: utf8('NaCl'), iterations: 80_000 });
+    const { secret } = (await factorOf(passphrase('Password'), { salt: utf8('NaCl'), iterations: 80_000 }))!;
     expect(Buffer.from(secret.reveal()).toString('hex')).toBe('4ddcd8f60b98be21830cee5ef22701f9641a4418d04c0414aeff08876b34ab56');
   });
 
   it('is the same whichever way a keyboard writes a letter, and another for each salt', async () => {
-    const [one, two] = [await newFactor('Müller und Söhne'), await newFactor('Müller und Söhne')];
-    expect(one.salt).not.toEqual(two.salt);
+    const [one, two] = [await newFactor(passphrase('Müller und Söhne')), await newFactor(passphrase('Müller und Söhne'))];
+    expect(one.terms.salt).not.toEqual(two.terms.salt);
     expect(one.secret.reveal()).not.toEqual(two.secret.reveal());
-    expect((await factorOf('Mu\u0308ller und So\u0308hne', one)).secret.reveal()).toEqual(one.secret.reveal());
+    expect((await factorOf(passphrase('Mu\u0308ller und So\u0308hne'), one.terms))!.secret.reveal()).toEqual(one.secret.reveal());
+  });
+
+  it('is what a passkey gave, for the lock that was made with it alone: what is for another is wiped', async () => {
+    const key = passkey(7);
+    const { terms, secret } = await newFactor(key);
+    expect(secret.reveal()).toEqual(new Uint8Array(32).fill(7));
+    expect((await factorOf(passkey(7), terms))!.secret.reveal()).toEqual(secret.reveal());
+    const foreign = passkey(7, 2) as Extract<LockKey, { kind: 'passkey' }>;
+    expect(await factorOf(foreign, terms)).toBeUndefined();
+    expect(foreign.secret.wiped).toBe(true);
   });
 
   it('costs a million rounds a guess', async () => {
-    expect((await newFactor(PASSPHRASE)).iterations).toBe(1_000_000);
+    expect((await newFactor(passphrase('x'))).terms).toMatchObject({ iterations: 1_000_000 });
   });
 });

@@ -138,7 +138,7 @@ describe('the worker sweeps', () => {
   it('before the app lock is turned on, if it had begun', async () => {
     const { sweeper, calls, finish } = world();
     const sweep = sweeper.sweep();
-    const lock = sweeper.setLock('correct horse');
+    const lock = sweeper.setLock({ kind: 'passphrase', passphrase: 'correct horse' });
     await settled();
     expect(calls).toEqual(['sweep']);
     finish();
