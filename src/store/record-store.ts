@@ -204,6 +204,16 @@ export function createRecordStore(
     // Before the new root counts: if this is cut off behind that, the person need not open it again.
     if (factor !== undefined) factors.set(factorKey(factor.terms), factor);
     await sweepTo(exclusive, () => factor);
+    forgetFactors(factor);
+  }
+
+  /** What opened the lock goes from memory, but for the one that counts now. */
+  function forgetFactors(kept: LockFactor | undefined): void {
+    for (const [key, factor] of factors) {
+      if (factor === kept) continue;
+      factor.secret.wipe();
+      factors.delete(key);
+    }
   }
 
   async function lockTerms(): Promise<LockTerms | undefined> {
@@ -238,8 +248,7 @@ export function createRecordStore(
 
   async function lock(): Promise<void> {
     const current = await session().catch(() => undefined);
-    for (const { secret } of factors.values()) secret.wipe();
-    factors.clear();
+    forgetFactors(undefined);
     if (current !== undefined) await close(current);
   }
 

@@ -164,6 +164,19 @@ describe.each(Object.entries(KEYS))('the app lock with a %s', (kind, { right, wr
     expect(await texts(next)).toEqual(USED);
   });
 
+  it('keeps in memory what opens it now, and nothing that did', async () => {
+    const store = await usedStore();
+    const keys = [right(), another()] as const;
+    const wiped = (): boolean[] => keys.flatMap((key) => (key.kind === 'passkey' ? [key.secret.wiped] : []));
+    await store.setLock(alone, keys[0]);
+    await store.setLock(alone, keys[1]);
+    if (kind === 'passkey') expect(wiped()).toEqual([true, false]);
+    expect(await texts(store)).toEqual(USED);
+    await store.lock();
+    if (kind === 'passkey') expect(wiped()).toEqual([true, true]);
+    await expect(store.load('')).rejects.toMatchObject({ code: 'locked' });
+  });
+
   it('can be turned off: then the root opens everything again', async () => {
     const store = await usedStore();
     await store.setLock(alone, right());
