@@ -1,4 +1,7 @@
-/** Resolves after `ms`, or as soon as `signal` aborts: the caller looks at the signal anyway. */
+/** setTimeout counts in 32 bits, and takes a longer time for none. ms */
+const LONGEST = 2 ** 31 - 1;
+
+/** Resolves after `ms`, or LONGEST if that is sooner, or as soon as `signal` aborts: the caller looks at the signal anyway. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();
@@ -7,7 +10,7 @@ export function sleep(ms: number, signal: AbortSignal): Promise<void> {
       signal.removeEventListener('abort', wake);
       resolve();
     };
-    const timer = setTimeout(wake, ms);
+    const timer = setTimeout(wake, Math.min(ms, LONGEST));
     signal.addEventListener('abort', wake);
   });
 }

@@ -2,6 +2,7 @@ import { equal, toHex, utf8 } from '../bytes/index.ts';
 import type { Command, CommandProblem } from './command.ts';
 import { MAX_TEXT, MAX_TITLE } from './content.ts';
 import { newConversation } from './conversation.ts';
+import { wasTakenBack } from './forget.ts';
 import { isLeisurely, queueLeafUpdate } from './leaf-renewal.ts';
 import { fail, nextItem, pausedFrom, pendingItems } from './sending.ts';
 import type { DeliveryAnswer } from './ports.ts';
@@ -81,7 +82,7 @@ export function send(turn: Turn, { conversationId, messageId, text }: CommandOf<
   if (conversation === undefined || conversation.state === 'left') return 'unknown-conversation';
   if (text.trim() === '') return 'text-empty';
   if (utf8(text).length > MAX_TEXT) return 'text-too-long';
-  if (wasAsked(conversation, messageId)) return { messageKey: toHex(messageId) };
+  if (wasAsked(conversation, messageId) || wasTakenBack(turn, conversationId, messageId)) return { messageKey: toHex(messageId) };
   enqueue(turn, conversationId, { kind: 'text', messageId, text, at: turn.now, problem: undefined });
   turn.updateConversation(conversationId, { draft: '' });
   return { messageKey: toHex(messageId) };

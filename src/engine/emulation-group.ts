@@ -35,7 +35,7 @@ import { INVITATION_MESSAGE } from './invitation-link.ts';
 import { endLink } from './linking.ts';
 import { deviceIdOf, emulatorLeafCheck } from './leaf-check.ts';
 import { emulatorLeafTemplate } from './leaf-templates.ts';
-import type { CommitRouting, DeliveryAnswer, DeviceId, NewDevice, SequenceEntry, Submission } from './ports.ts';
+import type { CommitRouting, DeliveryAnswer, DeliveryCalls, DeviceId, NewDevice, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import { dropPending, secretsOf } from './pending-emulation.ts';
 import type { EmulationState, OutstandingKeyPackage, PendingEmulationMessage } from './state.ts';
@@ -102,6 +102,19 @@ async function makeKeyPackage(turn: Turn): Promise<{ outstanding: OutstandingKey
   );
   const outstanding = { keyPackageRef: keyPackageRef(GROUP_SUITE, keyPackage), operation, announcedAt: 0 };
   return { outstanding, keyPackage: encodeKeyPackage(keyPackage) };
+}
+
+/** Of the batch that is to be uploaded: a slow answer to an earlier one says nothing about it. */
+export function onUploadAnswer(
+  turn: Turn,
+  { keyPackages: sent }: DeliveryCalls['upload-key-packages']['request'],
+  answer: DeliveryAnswer<'upload-key-packages'>,
+): void {
+  const { uploads } = turn.state;
+  const isIn = (ref: Uint8Array): boolean => sent.some(({ keyPackageRef: other }) => equal(other, ref));
+  if (uploads?.keyPackages.some(({ keyPackageRef: ref }) => isIn(ref)) !== true) return;
+  if (answer.outcome === 'done') turn.update({ uploads: undefined, stock: answer.value.stock });
+  else if (answer.outcome === 'refused' && answer.problem.retryAfter === undefined) turn.update({ uploads: undefined });
 }
 
 export interface EmulationCommit {

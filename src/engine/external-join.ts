@@ -262,8 +262,11 @@ export function onJoinAnswer(turn: Turn, id: string, sent: Submission, answer: D
       turn.behind = true;
       burnJoin(turn, id, {});
       return false;
-    case 'stale-emulation-epoch':
     case 'stale-key-version':
+      turn.behind = true;
+      pauseJoin(turn, id);
+      return false;
+    case 'stale-emulation-epoch':
       turn.behind = true;
       burnJoin(turn, id, { afterEmulationEpoch: BigInt(sent.fence?.emulationEpoch ?? 0) });
       return false;

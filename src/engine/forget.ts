@@ -61,8 +61,13 @@ function takeBack(turn: Turn, id: string, messageKey: string): boolean {
 }
 
 /** Whether the person has deleted what this entry brings back. */
-export function isForgotten({ state }: Turn, { groupId, messageId }: SequenceEntry): boolean {
-  return messageId !== undefined && (state.forgotten.get(toHex(groupId))?.names.includes(toHex(messageId)) ?? false);
+export function isForgotten(turn: Turn, { groupId, messageId }: SequenceEntry): boolean {
+  return messageId !== undefined && wasTakenBack(turn, toHex(groupId), messageId);
+}
+
+/** Whether the person has deleted it before it was in the log. */
+export function wasTakenBack(turn: Turn, id: string, messageId: Uint8Array): boolean {
+  return forgottenIn(turn, id).names.includes(toHex(messageId));
 }
 
 /** It had left before it was deleted: it is not kept here, and the siblings, who have met it now, delete it. */

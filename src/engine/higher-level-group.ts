@@ -249,7 +249,7 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
     operations: [],
     updates: [],
     passedOver: operation === undefined && (before.passedOver || before.updates.length > 0),
-    hold: before.hold && { ...before.hold, textsToo: false }, // what stood in their way has gone with the epoch
+    hold: before.hold && { ...before.hold, textsToo: false, commitAwaited: false }, // what stood in their way has gone with the epoch
   });
   // Whatever else was made in the epoch that has ended is dead.
   turn.spend(

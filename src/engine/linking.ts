@@ -200,6 +200,11 @@ export function forgetClosedLink(turn: Turn): void {
   if (link !== undefined && (link.hidden || isOver(link))) dropLink(turn, link);
 }
 
+/** Whether a request was about the link of now: a slow answer must not be taken for one about the next. */
+export function isOfLink({ state: { link } }: Turn, { linkId }: { readonly linkId: Uint8Array }): boolean {
+  return link !== undefined && equal(mailboxOf(link).linkId, linkId);
+}
+
 /** The mailbox's next write was taken, or will never be. */
 export function onLinkPut(turn: Turn, slot: SealedSlot, answer: DeliveryAnswer<'put-link-slot'>): void {
   const { link } = turn.state;

@@ -289,17 +289,21 @@ export function onSubmitAnswer(turn: Turn, id: string, sent: Submission, answer:
   }
   const { problem } = answer;
   if (problem.retryAfter !== undefined) return;
-  const epoch = BigInt(pending.submission.epoch);
   switch (problem.type) {
     case 'generation-taken':
       return requeue(turn, id, pending);
     case 'stale-epoch':
       requeue(turn, id, pending);
       turn.behind = true;
-      turn.updateConversation(id, { hold: { ...afterRefusedCommit(conversation, turn.now), groupEpochOver: epoch } });
+      turn.updateConversation(id, { hold: { ...afterRefusedCommit(conversation, turn.now), commitAwaited: true } });
+      return;
+    case 'stale-key-version':
+      // The new key is told without a new epoch: nothing in the log says when to go on.
+      requeue(turn, id, pending);
+      turn.behind = true;
+      turn.updateConversation(id, { hold: { ...pausedFrom(conversation, turn.now), textsToo: true } });
       return;
     case 'stale-emulation-epoch':
-    case 'stale-key-version':
       requeue(turn, id, pending);
       turn.behind = true;
       turn.updateConversation(id, {
@@ -435,7 +439,7 @@ function afterRefusedCommit(conversation: Conversation, now: number): Hold {
 }
 
 /** Nothing that the next message has to wait for. */
-export const NO_HOLD: Hold = { groupEpochOver: undefined, emulationEpochOver: undefined, notBefore: undefined, textsToo: false, pause: 0 };
+export const NO_HOLD: Hold = { commitAwaited: false, emulationEpochOver: undefined, notBefore: undefined, textsToo: false, pause: 0 };
 
 /** What was written and can no longer be sent stays on screen, marked. */
 export function unsentTexts({ pending, awaitingEcho, queue }: Conversation): WorkItem[] {
@@ -484,10 +488,9 @@ export function giveUpEcho(turn: Turn, id: string, { messageId, epoch }: Sequenc
 }
 
 /** Whether the conversation waits for other news before it may make its next message. */
-export function isHeld({ hold, refusedCommit }: Conversation, groupEpoch: bigint | undefined, emulationEpoch: bigint): boolean {
+export function isHeld({ hold, refusedCommit }: Conversation, emulationEpoch: bigint): boolean {
   if (hold === undefined) return false;
-  // What the server took for the next epoch's beginning was none: ours goes on.
-  if (hold.groupEpochOver !== undefined && refusedCommit !== undefined) return false;
-  if (hold.groupEpochOver !== undefined) return groupEpoch !== undefined && groupEpoch <= hold.groupEpochOver;
+  // What the server took for the next epoch's beginning was none: ours goes on. A commit that is followed ends the hold.
+  if (hold.commitAwaited) return refusedCommit === undefined;
   return hold.emulationEpochOver !== undefined && emulationEpoch <= hold.emulationEpochOver;
 }

@@ -3,6 +3,7 @@ import { sequenceMark } from '../virtual-client/sequence-mark.ts';
 import type { CommandProblem } from './command.ts';
 import { finishJoin } from './external-join.ts';
 import { leave, recordEvent } from './higher-level-group.ts';
+import { dropPending } from './pending-emulation.ts';
 import type { SequenceEntry } from './ports.ts';
 import { pendingItems } from './sending.ts';
 import type { Conversation, Cursor, EngineState, SequencePlace, WorkItem } from './state.ts';
@@ -121,6 +122,9 @@ export function setConversationBack(turn: Turn, id: string): void {
   const forgotten = new Map(turn.state.forgotten);
   forgotten.delete(id); // its places are of the log that is gone
   turn.update({ forgotten });
+  // So are those in a message that is made already; what it tells of other conversations is told anew.
+  const { pending } = turn.emulation();
+  if (pending?.purpose === 'forget') dropPending(turn, pending);
   recordEvent(turn, id, line, 'set-back');
 }
 

@@ -312,7 +312,8 @@ export interface PendingSubmission {
 
 /** Why the next message must not be made yet; over when one of the conditions is. */
 export interface Hold {
-  readonly groupEpochOver: bigint | undefined;
+  /** The server is an epoch ahead of what this device has followed of the group. */
+  readonly commitAwaited: boolean;
   readonly emulationEpochOver: bigint | undefined;
   /** ms by this device's clock. */
   readonly notBefore: number | undefined;

@@ -15,7 +15,7 @@ import {
   send,
   startConversation,
 } from './conversations.ts';
-import { onEmulationAnswer, prepareDeviceProfile, prepareKeyPackages } from './emulation-group.ts';
+import { onEmulationAnswer, onUploadAnswer, prepareDeviceProfile, prepareKeyPackages } from './emulation-group.ts';
 import { planJoin } from './external-join.ts';
 import { followEntries } from './follow.ts';
 import { forget } from './forget.ts';
@@ -28,6 +28,7 @@ import {
   closeLink,
   confirmLink,
   expireLink,
+  isOfLink,
   onLinkDeleted,
   onLinkFetched,
   onLinkPut,
@@ -289,8 +290,7 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
       }
       return;
     case 'upload-key-packages':
-      if (input.answer.outcome === 'done') turn.update({ uploads: undefined, stock: input.answer.value.stock });
-      else if (input.answer.outcome === 'refused' && input.answer.problem.retryAfter === undefined) turn.update({ uploads: undefined });
+      onUploadAnswer(turn, input.request, input.answer);
       return;
     case 'claim-key-packages':
       if (input.conversationId !== undefined) onClaimAnswer(turn, input.conversationId, input.request.claimId, input.answer);
@@ -306,10 +306,11 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
     case 'bind-account-key':
       return onBindAnswer(turn, input.answer);
     case 'put-link-slot':
-      if (input.request.slot !== 'welcome') onLinkPut(turn, input.request.slot, input.answer);
+      if (isOfLink(turn, input.request) && input.request.slot !== 'welcome') onLinkPut(turn, input.request.slot, input.answer);
       return;
     case 'delete-link':
-      return onLinkDeleted(turn, input.answer);
+      if (isOfLink(turn, input.request)) onLinkDeleted(turn, input.answer);
+      return;
     case 'put-blob':
       return onBlobPut(turn, input.request.hash, input.answer);
     case 'fetch-blob': {
@@ -319,6 +320,7 @@ async function answered(turn: Turn, input: AnswerInput): Promise<void> {
       return;
     }
     case 'fetch-link': {
+      if (!isOfLink(turn, input.request)) return;
       const welcome = await onLinkFetched(turn, input.answer);
       if (welcome !== undefined) await takeWelcome(turn, welcome);
     }

@@ -204,8 +204,7 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   if (awaitingEcho.some(({ submission, unchecked }) => submission.kind !== 'application' || unchecked)) return [];
   if (isKeyPending(emulation.removal)) return [];
   const item = nextItem(conversation, now);
-  const group = state.groups.get(id);
-  if (isHeld(conversation, group?.context.epoch, emulation.group.context.epoch)) return [];
+  if (isHeld(conversation, emulation.group.context.epoch)) return [];
   if (conversation.state === 'creating') {
     return item?.kind === 'create' ? [{ lane, do: 'prepare', what: { kind: 'message', conversationId: id } }] : [];
   }

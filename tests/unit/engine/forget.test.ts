@@ -8,7 +8,7 @@ import type { MessageView } from '../../../src/engine/view.ts';
 import { protectApplication } from '../../../src/mls/index.ts';
 import { decodeForgetMessage, encodeForgetMessage, FORGET_MESSAGE, MAX_FORGOTTEN } from '../../../src/virtual-client/emulation-message.ts';
 import { encode } from '../../../src/wire/index.ts';
-import { differences, entryFor, random, settle, stateOf, take } from '../../support/engine-snapshot.ts';
+import { differences, entryFor, random, settle, smallStateOf, stateOf, take } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
 let world: EngineWorld;
@@ -216,6 +216,17 @@ describe('a message that is deleted before it is in the log', () => {
     await settle(laptop, phone, ben);
     for (const device of [laptop, phone, ben]) expect(await textsIn(device, id)).not.toContain('rash');
     expect((await laptop.runtime.state()).notices.map(({ kind }) => kind)).not.toContain('left-after-all');
+  });
+
+  it('is not written again by a tab that repeats its call', async () => {
+    const { laptop, id } = await people();
+    laptop.goOffline();
+    const send = { command: 'send', conversationId: id, messageId: random(16), text: 'said too much' } as const;
+    await laptop.do(send);
+    await forget(laptop, id, 'said too much');
+    await laptop.do(send);
+    expect(await textsIn(laptop, id)).not.toContain('said too much');
+    expect((await smallStateOf(laptop.store)).conversations.get(id)!.queue).toEqual([]);
   });
 
   it('is kept by none of the own devices when it had left, and the person is told that the others have it', async () => {

@@ -97,6 +97,33 @@ describe('a commit beside one of the log that this device refused', () => {
   });
 });
 
+describe('what the server calls late', () => {
+  const refusedFor = async (type: 'stale-epoch' | 'stale-key-version'): Promise<EngineState> => {
+    const { id: conversationId } = scene;
+    const send = { command: 'send', conversationId, messageId: random(16), text: 'late' } as const;
+    const asked = await taken(stateOf(scene.laptop), { type: 'command', command: send });
+    const made = await taken(asked, { type: 'prepare', what: { kind: 'message', conversationId } });
+    const request = made.conversations.get(conversationId)!.pending!.submission;
+    const problem = { type, status: 409, retryAfter: undefined, accountId: undefined } as const;
+    return taken(made, { type: 'answer', call: 'submit', request, answer: { outcome: 'refused', problem }, conversationId });
+  };
+  const todosHere = (state: EngineState, now: number): string[] =>
+    todosOf(state, now).flatMap((todo) => (todo.lane === `conversation/${scene.id}` ? [todo.do] : []));
+
+  it('for its epoch waits for the commit that ended it, whether the conversation’s keys are in memory or not', async () => {
+    const state = await refusedFor('stale-epoch');
+    expect(todosHere(state, Date.now())).toEqual([]);
+    expect(todosHere({ ...state, groups: new Map() }, Date.now())).toEqual([]);
+  });
+
+  it('for the account’s key goes out again by itself after a pause: a new key makes no new epoch', async () => {
+    const state = await refusedFor('stale-key-version');
+    const { notBefore } = state.conversations.get(scene.id)!.hold!;
+    expect(todosHere(state, notBefore! - 1)).toEqual(['wait']);
+    expect(todosHere(state, notBefore!)).toEqual(['prepare']);
+  });
+});
+
 describe('names of accounts', () => {
   const accountIds = [random(16), random(16)];
   const [known, unknown] = accountIds.map((accountId) => Buffer.from(accountId).toString('hex'));

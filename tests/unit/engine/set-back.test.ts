@@ -2,11 +2,13 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fromHex } from '../../../src/bytes/index.ts';
 import { newJoin } from '../../../src/engine/external-join.ts';
-import { withMark } from '../../../src/engine/set-back.ts';
+import { setConversationBack, withMark } from '../../../src/engine/set-back.ts';
 import type { Cursor } from '../../../src/engine/state.ts';
+import { step } from '../../../src/engine/step.ts';
 import { todosOf } from '../../../src/engine/todo.ts';
+import { Turn } from '../../../src/engine/turn.ts';
 import type { MessageView } from '../../../src/engine/view.ts';
-import { smallStateOf } from '../../support/engine-snapshot.ts';
+import { playScene, random, smallStateOf, stateOf as wholeStateOf } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 import { eventually } from '../../support/eventually.ts';
 
@@ -238,6 +240,26 @@ async function benIs(ben: TestDevice, id: string): Promise<string> {
   await ben.conversation(id, ({ state }) => state === 'ready');
   return id;
 }
+
+describe('a conversation that is set back', () => {
+  it('takes with it what siblings were to be told of places in the log that is gone, made already or not', async () => {
+    await world.stopServer(); // the scene starts it
+    const { id, laptop } = await playScene(world);
+    const state = wholeStateOf(laptop);
+    const { messageKey, position } = state.conversations.get(id)!.last!;
+    const command = { command: 'forget', conversationId: id, messages: [{ messageKey, position }] } as const;
+    const given = { random, now: Date.now(), lines: async () => [state.conversations.get(id)!.last!] };
+    const forgot = (await step(state, { type: 'command', command }, given)).state;
+    const made = (await step(forgot, { type: 'prepare', what: { kind: 'tell-forgotten', conversationId: id } }, given)).state;
+    expect(made.emulation!.pending?.purpose).toBe('forget');
+    for (const before of [forgot, made]) {
+      const turn = new Turn(before, random, Date.now());
+      setConversationBack(turn, id);
+      expect(turn.state.forgotten.size).toBe(0);
+      expect(turn.state.emulation!.pending).toBeUndefined();
+    }
+  });
+});
 
 describe('marks', () => {
   const marksAt = (last: number): Cursor['marks'] => {
