@@ -93,7 +93,7 @@ function joinTodo(
   const { afterEmulationEpoch, afterPosition } = join;
   if (afterEmulationEpoch !== undefined && emulation.group.context.epoch <= afterEmulationEpoch) return undefined;
   if (afterPosition !== undefined && conversation !== undefined && conversation.position < afterPosition) return undefined;
-  if (join.invitation === undefined) return { ...fetch(id, groupId, undefined), background: true };
+  if (join.invitation === undefined || join.invitation.over === true) return { ...fetch(id, groupId, undefined), background: true };
   return { lane: lane(id), do: 'send', call: 'open-invitation', request: { groupId, proof: join.invitation.proof }, conversationId: id };
 }
 
@@ -124,11 +124,11 @@ function fetch(id: string, groupId: Uint8Array, epoch: number | undefined): Todo
 }
 
 /** Nothing is to be done for it any more: we are out of the group, or a wish has become needless. */
-function isIdle(state: EngineState, id: string, { announcedBy, wanted, invitation }: ExternalJoin, now: number): boolean {
+function isIdle(state: EngineState, id: string, { announcedBy, wanted, invitation, pending }: ExternalJoin, now: number): boolean {
   const conversation = state.conversations.get(id);
   if (conversation === undefined) return false;
   if (conversation.state === 'left') return invitation === undefined;
-  return announcedBy === undefined && wanted === undefined && !needsJoin(state, conversation, now);
+  return announcedBy === undefined && wanted === undefined && pending === undefined && !needsJoin(state, conversation, now);
 }
 
 /** The join whose announcement is due. An announcement ends an emulation epoch, and with it external commits that are on their way. */
@@ -136,8 +136,8 @@ export function joinToAnnounce(state: EngineState, now: number): string | undefi
   const announced = [...state.externalJoins.values()].filter(({ announcedBy, notBefore }) => announcedBy !== undefined && now >= notBefore);
   if (announced.length >= MAX_ANNOUNCED || announced.some(({ pending }) => pending !== undefined)) return undefined;
   for (const [id, join] of state.externalJoins) {
-    const { announcedBy, wanted, notBefore, invitation } = join;
-    const due = announcedBy === undefined && (wanted === undefined || wanted.refused) && now >= notBefore;
+    const { announcedBy, wanted, notBefore, invitation, pending } = join;
+    const due = announcedBy === undefined && pending === undefined && (wanted === undefined || wanted.refused) && now >= notBefore;
     if (due && invitation?.told !== false && !isIdle(state, id, join, now)) return id;
   }
   return undefined;
@@ -145,7 +145,9 @@ export function joinToAnnounce(state: EngineState, now: number): string | undefi
 
 /** Whether a join is under way that a device which is added now would not know of (reading section 10). */
 export function hasAnnouncedJoins({ externalJoins }: EngineState): boolean {
-  return [...externalJoins.values()].some(({ announcedBy, invitation }) => announcedBy !== undefined || invitation !== undefined);
+  return [...externalJoins.values()].some(
+    ({ announcedBy, operation, invitation }) => announcedBy !== undefined || operation !== undefined || invitation !== undefined,
+  );
 }
 
 /** Makes the wish, or forgets the one that has become needless. */
@@ -230,6 +232,11 @@ export function externalInitOf(operation: Operation): {
   return { pair: { publicKey, privateKey: privateKey.reveal() }, secret: privateKey };
 }
 
+/** Our commit was made from a GroupInfo of a later epoch than the one that `entry` ends. */
+export function isAheadOf({ pending }: ExternalJoin, { epoch }: SequenceEntry): boolean {
+  return pending !== undefined && pending.epoch > epoch;
+}
+
 /** The group's log has gone on by `entry`, followed or not: a commit of ours for the epoch that it ends is dead. */
 export function passEntry(turn: Turn, entry: SequenceEntry): void {
   const id = toHex(entry.groupId);
@@ -237,6 +244,8 @@ export function passEntry(turn: Turn, entry: SequenceEntry): void {
   if (join === undefined) return;
   if (entry.kind === 'welcome' && turn.state.conversations.get(id)?.state === 'member') finishJoin(turn, id);
   if (entry.kind !== 'commit') return;
+  // Ours may have been made from a GroupInfo that has this commit in it: it is alive.
+  if (isAheadOf(join, entry)) return putJoin(turn, id, { ...join, wanted: undefined });
   burnJoin(turn, id, { wanted: undefined });
   // Ours came back and did not bring us in.
   const isOurs = entry.messageId !== undefined && join.pending !== undefined && equal(entry.messageId, join.pending.messageId);

@@ -16,6 +16,7 @@ import {
   burnJoin,
   externalInitOf,
   finishJoin,
+  isAheadOf,
   isEndingEpoch,
   isJoinSubmission,
   joinOperations,
@@ -31,7 +32,7 @@ import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import type { DeliveryAnswer, DeliveryCalls, SequenceEntry, Submission } from './ports.ts';
 import { GROUP_SUITE } from './protocol.ts';
 import { finishItem, isOurs, requeueDead, unsentTexts } from './sending.ts';
-import type { Conversation, WorkItem } from './state.ts';
+import type { Conversation, ExternalJoin, WorkItem } from './state.ts';
 import { setConversationBack } from './set-back.ts';
 import type { Turn } from './turn.ts';
 import { allocate, followOwnLeaf, pathSecrets, prepareLeaf } from './virtual-leaf.ts';
@@ -84,6 +85,11 @@ export async function onGroupInfo(
   if (answer.outcome === 'done') return makeExternalCommit(turn, id, answer.value);
   const { type, retryAfter } = answer.problem;
   if (retryAfter !== undefined) return;
+  if (type === 'invitation-refused' && join.invitation !== undefined && join.invitation.over !== true) {
+    // A sibling may have come in by the link before it was withdrawn: whether we are in, the server says without it.
+    putJoin(turn, id, { ...join, invitation: { ...join.invitation, over: true } });
+    return;
+  }
   if (type === 'not-a-member' || type === 'unknown-group' || type === 'invitation-refused') beOut(turn, id);
   else pauseJoin(turn, id);
 }
@@ -256,8 +262,16 @@ async function followIn(turn: Turn, entry: SequenceEntry, leaf: LeafNode, before
   }
   enter(turn, entry, group, operation, join.invitation?.title ?? before?.title ?? '');
   if (before !== undefined) requeueDead(turn, id, entry);
-  finishJoin(turn, id);
+  // Ours was made when this was in the group already: it comes behind it.
+  if (isAheadOf(join, entry)) keepPending(turn, id, join);
+  else finishJoin(turn, id);
   record(turn, entry, { kind: 'event', text: wayIn(before), sender: accountId });
+}
+
+/** What was wished for is so; a commit of ours that is on its way is followed when it comes back. */
+function keepPending(turn: Turn, id: string, join: ExternalJoin): void {
+  if (join.invitation !== undefined) turn.spend([join.invitation.seed]);
+  putJoin(turn, id, { ...join, announcedBy: undefined, wanted: undefined, invitation: undefined });
 }
 
 /** Of a conversation that was set back all devices of the account have missed what came before they joined it anew. */

@@ -438,6 +438,8 @@ export interface ExternalJoin {
         readonly askedHere: boolean;
         /** The siblings know of it. */
         readonly told: boolean;
+        /** The server takes it no more. */
+        readonly over?: true;
       }
     | undefined;
 }
