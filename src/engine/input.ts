@@ -36,9 +36,11 @@ export type Preparation =
   | { readonly kind: 'announce-join'; readonly conversationId: string }
   | { readonly kind: 'link-expiry' }
   | { readonly kind: 'uploads-used' }
-  /** Neither before the sequence has been followed to its end. */
+  /** None of these before the sequence has been followed to its end. */
   | { readonly kind: 'forget-past' }
-  | { readonly kind: 'end-rewind' };
+  | { readonly kind: 'end-rewind' }
+  /** Of what was `accepted` when the end was asked for (see accepted.ts). */
+  | { readonly kind: 'take-lost-back'; readonly accepted: readonly string[] };
 
 /** Requests whose answers change the state. */
 export type EngineCall = Exclude<DeliveryCall, 'find-account' | 'fetch-sequence' | 'open-recovery'>;

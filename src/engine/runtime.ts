@@ -1,4 +1,5 @@
 import type { Random } from '../mls/index.ts';
+import { acceptedIn } from './accepted.ts';
 import { storageProblemOf, type Command, type CommandProblem, type CommandResult, type StorageProblem } from './command.ts';
 import { waitsForGroupInfo } from './external-join.ts';
 import type { AnswerInput, Input } from './input.ts';
@@ -489,7 +490,8 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
 
   /** A page that does not move the cursor is none to go on from. */
   async #followSlice(): Promise<'end' | 'more' | 'stuck'> {
-    const { cursor } = await this.#keeper.state();
+    const started = await this.#keeper.state();
+    const { cursor } = started;
     const before = cursor.sequence;
     const request = { after: before, limit: SLICE, mark: cursor.marks[0]?.mark };
     const answer = await this.#ports.delivery.send('fetch-sequence', request, await this.#proof(), new AbortController().signal);
@@ -509,9 +511,17 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
     const { sequence } = state.cursor;
     if (sequence >= last && state.rewound !== undefined) await this.#step({ type: 'prepare', what: { kind: 'end-rewind' } });
     if (sequence >= last && isPastOver(state, this.#ports.now())) await this.#step({ type: 'prepare', what: { kind: 'forget-past' } });
+    if (sequence >= last) await this.#takeLostBack(acceptedIn(started));
     // What an entry waits for is asked for by itself, and then it goes on.
     if (sequence >= last || waitsForGroupInfo(state)) return 'end';
     return sequence > before ? 'more' : 'stuck';
+  }
+
+  /** The log has come to its end, which was asked for when all this had been accepted. */
+  async #takeLostBack(names: readonly string[]): Promise<void> {
+    const left = new Set(acceptedIn(await this.#keeper.state()));
+    const accepted = names.filter((name) => left.has(name));
+    if (accepted.length > 0) await this.#step({ type: 'prepare', what: { kind: 'take-lost-back', accepted } });
   }
 
   async #proof(): Promise<DeviceProof | undefined> {

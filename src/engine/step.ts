@@ -1,5 +1,6 @@
 import { toHex, type Secret } from '../bytes/index.ts';
 import type { Random } from '../mls/index.ts';
+import { takeLostBack } from './accepted.ts';
 import { createAccount, onAccountAnswer, onServerDescribed } from './account.ts';
 import type { Command, CommandProblem } from './command.ts';
 import {
@@ -195,7 +196,7 @@ const WITHOUT_ACCOUNT: ReadonlySet<Command['command']> = new Set([
 ]);
 
 /** By the runtime when the sequence has been followed to its end; every other preparation is one of `todosOf`. */
-const AT_THE_END: ReadonlySet<Preparation['kind']> = new Set(['forget-past', 'end-rewind']);
+const AT_THE_END: ReadonlySet<Preparation['kind']> = new Set(['forget-past', 'end-rewind', 'take-lost-back']);
 
 /**
  * Preparations are read off one state together and made one after the other: the first may have ended what another
@@ -252,6 +253,8 @@ async function prepare(turn: Turn, what: Preparation): Promise<void> {
       return;
     case 'end-rewind':
       return endRewind(turn);
+    case 'take-lost-back':
+      return takeLostBack(turn, what.accepted);
     case 'forget-past':
       forgetOldEpochs(turn, turn.now);
       forgetUnnamedEpochs(turn);

@@ -1,0 +1,118 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { acceptedIn, takeLostBack } from '../../../src/engine/accepted.ts';
+import type { Command } from '../../../src/engine/command.ts';
+import type { Preparation } from '../../../src/engine/input.ts';
+import type { Submission } from '../../../src/engine/ports.ts';
+import { changesBetween } from '../../../src/engine/records.ts';
+import type { EngineState } from '../../../src/engine/state.ts';
+import { Turn } from '../../../src/engine/turn.ts';
+import { random, settle, smallStateOf, stateOf, taken } from '../../support/engine-snapshot.ts';
+import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+import { eventually } from '../../support/eventually.ts';
+
+let world: EngineWorld;
+
+beforeEach(async () => {
+  world = new EngineWorld();
+  await world.start();
+});
+
+afterEach(() => world.close());
+
+/** Anna and ben in a conversation, a backup of that, and anna's worker stopped. */
+async function scene(): Promise<{ anna: TestDevice; ben: TestDevice; id: string; backup: string }> {
+  const [anna, ben] = await Promise.all([world.person('anna'), world.person('ben')]);
+  const id = await anna.startConversation(['ben']);
+  await anna.send(id, 'one');
+  await ben.texts(id, 1);
+  await settle(anna, ben);
+  const backup = world.backUp();
+  anna.stop();
+  ben.stop();
+  return { anna, ben, id, backup };
+}
+
+/** Anna asks for it, the server takes it, and her worker is stopped when it has heard so and not met it in the log. */
+async function acceptedOnly(anna: TestDevice, id: string | undefined, command: Command, kind: 'message' | 'renew-keys'): Promise<void> {
+  const before = stateOf(await anna.store.load(''));
+  const what: Preparation = kind === 'message' ? { kind, conversationId: id! } : { kind };
+  const made = await taken(await taken(before, { type: 'command', command }), { type: 'prepare', what });
+  const request = sentOf(made, id)!;
+  const value = await (await anna.hands()).ask('submit', request);
+  const answer = { outcome: 'done', value } as const;
+  const after = await taken(made, { type: 'answer', call: 'submit', request, answer, conversationId: id });
+  expect(acceptedIn(after)).toContain(Buffer.from(request.messageId).toString('hex'));
+  await anna.store.write(changesBetween(before, after, []));
+}
+
+function sentOf(state: EngineState, id: string | undefined): Submission | undefined {
+  return (id === undefined ? state.emulation!.pending : state.conversations.get(id)!.pending)?.submission;
+}
+
+const sending = (conversationId: string, text: string): Command => ({ command: 'send', conversationId, messageId: random(16), text });
+
+const benIn = async (anna: TestDevice, id: string): Promise<string> => {
+  const { account, conversations } = await smallStateOf(anna.store);
+  const [ben] = conversations.get(id)!.members.map((member) => Buffer.from(member).toString('hex'));
+  const own = Buffer.from(account!.accountId).toString('hex');
+  return ben === own ? Buffer.from(conversations.get(id)!.members[1]!).toString('hex') : ben!;
+};
+
+describe('what a server had taken and lost by a restore, with nothing set back that was followed', () => {
+  it('is sent again: texts, in the order in which they were written, each once', async () => {
+    const { anna, ben, id, backup } = await scene();
+    await acceptedOnly(anna, id, sending(id, 'two'), 'message');
+    await acceptedOnly(anna, id, sending(id, 'three'), 'message');
+    await world.restore(backup);
+    ben.restart();
+    anna.restart();
+    expect(await ben.texts(id, 3)).toEqual(['one', 'two', 'three']);
+    await anna.send(id, 'four');
+    expect(await ben.texts(id, 4)).toEqual(['one', 'two', 'three', 'four']);
+    await settle(anna, ben);
+    expect(await anna.texts(id, 4)).toEqual(['one', 'two', 'three', 'four']);
+    expect(await ben.texts(id, 4)).toEqual(['one', 'two', 'three', 'four']);
+  });
+
+  it('is sent again: a commit of a conversation', async () => {
+    const { anna, ben, id, backup } = await scene();
+    await acceptedOnly(anna, id, { command: 'removeMember', conversationId: id, accountId: await benIn(anna, id) }, 'message');
+    await world.restore(backup);
+    ben.restart();
+    anna.restart();
+    await ben.conversation(id, ({ state }) => state === 'left');
+    await anna.conversation(id, ({ members }) => members.length === 1);
+    expect(acceptedIn(await smallStateOf(anna.store))).toEqual([]);
+  });
+
+  it('is sent again: a commit of the emulation group, which makes no other before that', async () => {
+    const { anna, backup } = await scene();
+    await acceptedOnly(anna, undefined, { command: 'renewKeys' }, 'renew-keys');
+    const epoch = (await smallStateOf(anna.store)).emulation!.group.context.epoch;
+    await world.restore(backup);
+    anna.restart();
+    await eventually(async () => {
+      const { emulation } = await smallStateOf(anna.store);
+      expect(emulation!.group.context.epoch).toBeGreaterThan(epoch);
+      expect(emulation!.pending).toBeUndefined();
+    });
+  });
+});
+
+describe('what a server has, and the log is only late', () => {
+  it('is not sent twice though it was taken for lost', async () => {
+    const { anna, ben, id } = await scene();
+    await acceptedOnly(anna, id, sending(id, 'two'), 'message');
+    const before = stateOf(await anna.store.load(''));
+    const turn = new Turn(before, random, Date.now());
+    takeLostBack(turn, acceptedIn(before));
+    expect(acceptedIn(turn.state)).toEqual([]);
+    await anna.store.write(changesBetween(before, turn.state, []));
+    ben.restart();
+    anna.restart();
+    await anna.send(id, 'three');
+    for (const device of [anna, ben]) expect(await device.texts(id, 3)).toEqual(['one', 'two', 'three']);
+    await settle(anna, ben);
+    for (const device of [anna, ben]) expect(await device.texts(id, 3)).toEqual(['one', 'two', 'three']);
+  });
+});
