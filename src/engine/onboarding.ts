@@ -22,10 +22,11 @@ import { enterEmulationEpoch } from './emulation-epochs.ts';
 import { prepareCommit } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
 import { accountsOf, newConversation, pendingOperations } from './conversation.ts';
-import { hasAnnouncedJoins } from './external-join.ts';
+import { hasAnnouncedJoins, newJoin, putJoin } from './external-join.ts';
 import { recordEvent } from './higher-level-group.ts';
 import { invitationIn } from './invitation.ts';
 import { decodeKeyPackage } from './key-package-messages.ts';
+import { othersFrom } from './later.ts';
 import { emulatorLeafCheck } from './leaf-check.ts';
 import { components } from './leaf-templates.ts';
 import { decodeLinkAnswer } from './link-code.ts';
@@ -52,10 +53,11 @@ import { sortPending } from './update-proposals.ts';
 
 /**
  * No Add while an own group creation or external join is on its way (reading section 10): the newcomer could not
- * follow it. Nor before a removed device is out and the account has its new key.
+ * follow it. Nor before a removed device is out and the account has its new key; nor, after a recovery, before this device
+ * knows of the account's conversations.
  */
 export function canAddDevice(state: EngineState): boolean {
-  if (hasAnnouncedJoins(state)) return false;
+  if (hasAnnouncedJoins(state) || (state.rejoining !== undefined && state.rejoining.groups === undefined)) return false;
   if (state.emulation !== undefined && isRemoving(state.emulation)) return false;
   return [...state.conversations.values()].every(
     ({ pending, awaitingEcho }) =>
@@ -116,11 +118,12 @@ function exportState(
     contacts: state.contacts,
     announcedAt: new Map([...state.keyPackages].map(([ref, { announcedAt }]) => [ref, announcedAt])),
   };
-  const { groups, blobs } = withReferences(
+  const { groups: told, blobs } = withReferences(
     members.map(([id, conversation]) => exportGroup(conversation, state.groups.get(id)!)),
     budget,
     random,
   );
+  const groups = [...told, ...yetToJoin(state).map((groupId) => ({ groupId, type: 'external_commit' }) as const)];
   const encoded = encodeNewEmulatorClientState({
     sequence: BigInt(state.cursor.sequence),
     signingKeys: signingKeysOf(account).map(({ keyVersion, signer }) => ({ keyVersion, signaturePrivateKey: signer })),
@@ -131,6 +134,17 @@ function exportState(
   });
   for (const group of groups) if (isReference(group)) group.blobKey.wipe();
   return { state: encoded, blobs };
+}
+
+/**
+ * Conversations of the account that this device cannot follow, or has yet to join after a recovery. It may never come to
+ * it: the newcomer joins them by itself then.
+ */
+function yetToJoin({ conversations, externalJoins }: EngineState): Uint8Array[] {
+  const isIn = (id: string): boolean => conversations.get(id)?.state === 'member';
+  const lost = [...conversations.values()].filter(({ state }) => state === 'out-of-step');
+  const wished = [...externalJoins].flatMap(([id, join]) => (isIn(id) ? [] : [join]));
+  return [...new Map([...lost, ...wished].map(({ groupId }) => [toHex(groupId), groupId])).values()];
 }
 
 function exportGroup(conversation: Conversation, group: GroupState): WholeGroup {
@@ -180,7 +194,9 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
     turn.update({ link: { ...link, welcome, blobs } });
     return;
   }
-  const groups = told.higherLevelGroups.map((group) => wholeGroup(group, turn.state.linkBlobs));
+  const outside = told.higherLevelGroups.filter(({ type }) => type === 'external_commit');
+  const inside = told.higherLevelGroups.filter(({ type }) => type !== 'external_commit');
+  const groups = inside.map((group) => wholeGroup(group, turn.state.linkBlobs));
   turn.spend(references.map(({ blobKey }) => blobKey));
   const brought = new Set(told.pastEmulationEpochs.map((past) => toHex(past.epochId)));
   const named = groups.flatMap(({ leaf, pendingOperations }) => [leaf.epochId, ...pendingOperations.map((operation) => operation.epochId)]);
@@ -248,6 +264,8 @@ export async function importState(turn: Turn, link: NewDeviceLink, welcome: Uint
     linkBlobs: new Map(),
   });
   for (const transferred of groups) importGroup(turn, transferred);
+  // The device that told of them is to be first.
+  for (const { groupId } of outside) putJoin(turn, toHex(groupId), { ...newJoin(groupId), notBefore: othersFrom(turn) });
 }
 
 function importGroup(turn: Turn, state: WholeGroup): void {

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Preparation } from '../../../src/engine/input.ts';
+import { canAddDevice } from '../../../src/engine/onboarding.ts';
 import type { EngineState } from '../../../src/engine/state.ts';
 import { todosOf } from '../../../src/engine/todo.ts';
 import { random, settle, smallStateOf, stateOf, taken } from '../../support/engine-snapshot.ts';
-import { EngineWorld } from '../../support/engine-world.ts';
+import { confirmNewPhrase, tryRecovery } from '../../support/engine-recovery.ts';
+import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 import { eventually } from '../../support/eventually.ts';
 
 const world = new EngineWorld();
@@ -12,23 +14,68 @@ beforeAll(() => world.start());
 
 afterAll(() => world.close());
 
+/** A new device that is being linked by `adder`, as far as to its own yes, which the other has heard. */
+async function comparing(adder: TestDevice): Promise<TestDevice> {
+  const phone = world.device();
+  await phone.do({ command: 'startLink', deviceName: 'phone' });
+  await adder.do({ command: 'acceptLinkCode', code: await phone.until(({ link }) => link?.code) });
+  for (const side of [phone, adder]) await side.until(({ link }) => link?.step === 'compare' || undefined);
+  await phone.do({ command: 'confirmLink', yes: true });
+  await eventually(async () => expect((await smallStateOf(adder.store)).link).toMatchObject({ otherSaidYes: true }));
+  return phone;
+}
+
 /** A laptop whose person has said yes to a phone and asked for a conversation in the same moment. */
 async function both(): Promise<EngineState> {
   const laptop = await world.person('anna', 'laptop');
   await settle(laptop);
-  const phone = world.device();
-  await phone.do({ command: 'startLink', deviceName: 'phone' });
-  await laptop.do({ command: 'acceptLinkCode', code: await phone.until(({ link }) => link?.code) });
-  await phone.until(({ link }) => link?.step === 'compare' || undefined);
-  await laptop.until(({ link }) => link?.step === 'compare' || undefined);
-  await phone.do({ command: 'confirmLink', yes: true });
-  await eventually(async () => expect((await smallStateOf(laptop.store)).link).toMatchObject({ otherSaidYes: true }));
+  await comparing(laptop);
   laptop.stop();
   const said = await taken(stateOf(await laptop.store.load('')), { type: 'command', command: { command: 'confirmLink', yes: true } });
   const member = { accountId: random(16), username: 'ben' };
   const command = { command: 'startConversation', groupId: random(16), members: [member], title: '' } as const;
   return taken(said, { type: 'command', command });
 }
+
+describe('a device that is linked by one which is still coming back itself', () => {
+  it('is told of the conversations that one has yet to join, and joins them when it does not come to it', async () => {
+    const laptop = await world.person('emma', 'laptop');
+    const finn = await world.person('finn');
+    const id = await laptop.startConversation(['finn'], 'trip');
+    await laptop.send(id, 'before');
+    await finn.texts(id, 1);
+    const entropy = await confirmNewPhrase(laptop);
+    await settle(laptop, finn);
+    laptop.stop();
+    const fresh = world.device();
+    // It hears late of its conversations, and then it gets no further than to the Add.
+    let listed = (): void => undefined;
+    const late = new Promise<void>((resolve) => (listed = resolve));
+    let messagesLeft = Infinity;
+    fresh.intercept = async (path, body, carryOut) => {
+      if (path === '/v1/groups' && body === '') await late;
+      if (path.endsWith('/messages') && messagesLeft-- <= 0) throw new Error('no network');
+      return carryOut();
+    };
+    expect(await tryRecovery(fresh, 'emma', entropy)).toBe('joined');
+    const phone = await comparing(fresh);
+    await fresh.do({ command: 'confirmLink', yes: true });
+    await eventually(async () => expect((await smallStateOf(fresh.store)).link).toMatchObject({ step: 'adding' }));
+    expect(canAddDevice(await smallStateOf(fresh.store))).toBe(false);
+    await eventually(async () =>
+      expect(await smallStateOf(fresh.store)).toMatchObject({ emulation: { pending: undefined }, uploads: undefined }),
+    );
+    messagesLeft = 1;
+    listed();
+    await phone.until(({ phase }) => phase === 'ready' || undefined);
+    fresh.stop();
+    phone.clockAhead = 120_000;
+    await phone.runtime.wake();
+    await phone.conversation(id, ({ state }) => state === 'ready');
+    await phone.send(id, 'after');
+    expect(await finn.texts(id, 2)).toEqual(['before', 'after']);
+  });
+});
 
 describe('what one state called for together', () => {
   it('is made only as long as it is called for: no device is added beside a group creation that it would not be told of', async () => {
