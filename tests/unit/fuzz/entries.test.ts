@@ -6,6 +6,7 @@ import { answerOf, eventOf, expectNothingSaid, expectSound } from '../../fuzz/en
 import { hostile, MAKERS } from '../../fuzz/entries-members.ts';
 import { attackedServer } from '../../fuzz/entries-server.ts';
 import { bridgeOf, click, follow, post, validCalls } from '../../fuzz/entries-tabs.ts';
+import { play, type Attack } from '../../fuzz/play.ts';
 import { playedScene, type PlayedScene } from '../../fuzz/scene.ts';
 import { random } from '../../support/engine-snapshot.ts';
 import { EngineWorld } from '../../support/engine-world.ts';
@@ -23,20 +24,11 @@ beforeAll(async () => {
   scene = await playedScene();
 });
 
-/** Cases until the number is reached; what breaks is named by its seed. @returns how often which outcome came */
-async function play(name: string, cases: number, attack: (seed: number) => Promise<string>): Promise<ReadonlyMap<string, number>> {
-  const outcomes = new Map<string, number>();
-  const wrong: string[] = [];
-  for (let number = 0; number < cases * TIMES && wrong.length < 5; number++) {
-    try {
-      const outcome = await attack(SEED + number);
-      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-    } catch (error) {
-      wrong.push(`seed ${SEED + number}: ${error instanceof Error ? error.stack : String(error)}`);
-    }
-  }
+/** @returns how often which outcome came, of which none may be wrong */
+async function outcomesOf(name: string, least: number, attack: Attack): Promise<ReadonlyMap<string, number>> {
+  const { cases, outcomes, wrong } = await play(name, least * TIMES, SEED, attack);
   expect(wrong).toEqual([]);
-  console.info(`${name}, ${cases * TIMES} cases from seed ${SEED}: ${[...outcomes].map(([what, count]) => `${what} ${count}`).join(', ')}`);
+  console.info(`${name}, ${cases} cases from seed ${SEED}: ${[...outcomes].map(([what, count]) => `${what} ${count}`).join(', ')}`);
   return outcomes;
 }
 
@@ -44,7 +36,7 @@ describe('the engine', () => {
   it(
     'takes whatever a server answers without a fault, and shows nothing that nobody sent',
     async () => {
-      const outcomes = await play('answers', 200, (seed) => answerOf(scene.came, seed));
+      const outcomes = await outcomesOf('answers', 200, (seed) => answerOf(scene.came, seed));
       expect([...outcomes.keys()]).toEqual(expect.arrayContaining(['no answer of ours', 'refused', 'done', 'entry refused']));
     },
     PATIENCE,
@@ -53,7 +45,7 @@ describe('the engine', () => {
   it(
     'takes whatever an event stream brings without a fault, and shows nothing that nobody sent',
     async () => {
-      const outcomes = await play('events', 200, (seed) => eventOf(scene.came, seed));
+      const outcomes = await outcomesOf('events', 200, (seed) => eventOf(scene.came, seed));
       expect([...outcomes.keys()]).toEqual(expect.arrayContaining(['no entry', 'entry taken', 'entry refused']));
     },
     PATIENCE,
@@ -63,7 +55,7 @@ describe('the engine', () => {
     'takes or refuses by name what somebody inside has sealed: %s',
     async (which) => {
       const { cast } = scene;
-      const outcomes = await play(which, 20, async (seed) => {
+      const outcomes = await outcomesOf(which, 20, async (seed) => {
         const made = await hostile(cast, which, seed);
         if (made === undefined) return 'not made';
         const result = await step(made.receiver, made.input, { random, now: cast.now, lines: cast.lines });
@@ -85,7 +77,7 @@ describe('the server', () => {
       const log = [vi.spyOn(console, 'error'), vi.spyOn(console, 'warn')];
       const server = await attackedServer();
       try {
-        const outcomes = await play('requests', 200, (seed) => server.attack(seed));
+        const outcomes = await outcomesOf('requests', 200, (seed) => server.attack(seed));
         for (const spy of log) expect(spy).not.toHaveBeenCalled();
         expect([...outcomes.keys()]).toEqual(expect.arrayContaining(['200', 'malformed', 'bad-signature', 'too-large']));
       } finally {
@@ -117,7 +109,7 @@ describe('the worker', () => {
       const code = await newcomer.until(({ link }) => link?.code);
       const samples = validCalls(conversationId, code, invitation);
       const server = bridgeOf(anna);
-      const outcomes = await play('calls', 300, (seed) => post(server, samples, seed));
+      const outcomes = await outcomesOf('calls', 300, (seed) => post(server, samples, seed));
       expect([...outcomes.keys()]).toEqual(expect.arrayContaining(['ignored', 'malformed', 'done', 'unknown-conversation']));
       // It is still the same device.
       await anna.send(conversationId, 'still here');
@@ -126,7 +118,7 @@ describe('the worker', () => {
   );
 
   it('opens nothing but its own conversations when a notification of another version is clicked', async () => {
-    const outcomes = await play('clicks', 500, click);
+    const outcomes = await outcomesOf('clicks', 500, click);
     expect([...outcomes.keys()].sort()).toEqual(['brought to the front', 'opened']);
   });
 
@@ -138,7 +130,7 @@ describe('the worker', () => {
         utf8(`id: 1\nevent: entry\ndata: ${new TextDecoder().decode(entry.body)}\n\n`),
         utf8(': heartbeat\n\nevent: stock\ndata: {"stock":3}\n\nevent: gone\ndata: \n\n'),
       ];
-      const outcomes = await play('streams', 1000, (seed) => follow(streams, seed));
+      const outcomes = await outcomesOf('streams', 1000, (seed) => follow(streams, seed));
       expect([...outcomes.keys()].sort()).toEqual(['ended', 'refused']);
     },
     PATIENCE,
