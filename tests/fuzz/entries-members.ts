@@ -34,7 +34,8 @@ import {
 } from '../../src/virtual-client/index.ts';
 import { committed } from '../support/engine-forgery.ts';
 import { entryFor, random, type Incoming } from '../support/engine-snapshot.ts';
-import { Dice, mutate } from './mutate.ts';
+import { type Dice, mutate } from './mutate.ts';
+import type { Case } from './play.ts';
 import type { Cast } from './scene.ts';
 
 /** What somebody inside can sign and encrypt: content that is mutated before it is sealed, so that only the engine can refuse it. */
@@ -315,9 +316,11 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
 };
 
 /** One case; undefined when even its maker's own engine has refused it. */
-export async function hostile(cast: Cast, which: string, seed: number): Promise<Hostile | undefined> {
+export async function hostile(cast: Cast, which: string, one: Case): Promise<Hostile | undefined> {
   try {
-    return await MAKERS[which]!(cast, new Dice(seed));
+    const made = await MAKERS[which]!(cast, one.dice);
+    one.input = made.input;
+    return made;
   } catch (error) {
     if (isNamed(error)) return undefined;
     throw error;

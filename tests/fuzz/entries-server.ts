@@ -4,8 +4,10 @@ import { LINK_TOKEN_HEADER, shapeOf } from '../../src/delivery/calls.ts';
 import { authorize } from '../../src/delivery/device-proof.ts';
 import { fromJson, PROBLEM_STATUS, problemFrame } from '../../src/delivery/frames.ts';
 import { openWorld } from '../support/delivery-world.ts';
-import { Dice, mutate } from './mutate.ts';
+import { drawFor } from './chance.ts';
+import { type Dice, mutate } from './mutate.ts';
 import { mutateJson } from './mutate-json.ts';
+import type { Case } from './play.ts';
 import { BASE, requestMaker, type ValidRequest } from './server-requests.ts';
 
 /** The real server under requests of somebody with an account, and of somebody on the way: valid ones, mutated. */
@@ -17,27 +19,29 @@ const POLL = 5;
 
 export interface AttackedServer {
   /** One case. @returns the answer's problem type or status. @throws Error when the server does what it must not */
-  attack(seed: number): Promise<string>;
+  attack(one: Case): Promise<string>;
   close(): Promise<void>;
 }
 
 export async function attackedServer(): Promise<AttackedServer> {
+  drawFor('server');
   const world = await openWorld();
   const next = await requestMaker(world);
   const looking = new Database(world.databasePath, { readonly: true });
   /** Another number after each transaction of the server's that wrote. */
   const version = (): unknown => looking.pragma('data_version', { simple: true });
   return {
-    async attack(seed) {
-      const dice = new Dice(seed);
+    async attack(one) {
+      const { dice } = one;
       world.clock += PAUSE;
       const { method, target, headers, body } = await mutated(await next(dice), world.clock, dice);
+      one.input = { method, target, headers, body };
       const before = version();
       const init = { method, headers, ...(body !== undefined && { body: new Uint8Array(body) }), signal: AbortSignal.timeout(POLL) };
       const response = await world.fetch(BASE + target, init);
       const { answer, wrong } = await judge(response);
       const changed = wrong === undefined && !response.ok && version() !== before ? `${answer} after a change to the store` : wrong;
-      if (changed !== undefined) throw new Error(`seed ${seed}: ${changed}\n${method} ${target} ${new TextDecoder().decode(body)}`);
+      if (changed !== undefined) throw new Error(`${changed} to ${method} ${target}`);
       return answer;
     },
     async close() {

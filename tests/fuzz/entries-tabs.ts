@@ -7,8 +7,9 @@ import { followEvents, type StreamEvent } from '../../src/delivery/index.ts';
 import { openFromNotification } from '../../sw/notifications.ts';
 import { random } from '../support/engine-snapshot.ts';
 import type { TestDevice } from '../support/engine-world.ts';
-import { Dice, mutate } from './mutate.ts';
+import { mutate } from './mutate.ts';
 import { mutateJson } from './mutate-json.ts';
+import type { Case } from './play.ts';
 
 /** What a page posts to the worker, what a notification brings back to it, and what a leader tab reads from the stream. */
 
@@ -60,19 +61,20 @@ export function validCalls(conversationId: string, linkCode: string, invitationC
 }
 
 /** One case. @returns what the tab was told. @throws Error when it is anything but an answer of the protocol's */
-export async function post(server: BridgeServer, samples: readonly Uint8Array[], seed: number): Promise<string> {
-  const dice = new Dice(seed);
+export async function post(server: BridgeServer, samples: readonly Uint8Array[], one: Case): Promise<string> {
+  const { dice } = one;
   const data = parsed(mutateJson(dice.of(samples), dice, samples));
   // Else most cases would be answered as the first of their name was.
   if (dice.below(4) > 0 && typeof data === 'object' && data !== null && 'callId' in data) data.callId = toHex(random(16));
+  one.input = data;
   const posted: AnswerMessage<BridgeCall>[] = [];
   const taken = server.receive(data, { postMessage: (answer) => posted.push(structuredClone(answer)) });
   if (taken === undefined) return 'ignored';
   await taken;
   const [answer] = posted;
-  if (answer === undefined || posted.length !== 1) throw new Error(`answered ${posted.length} times: ${JSON.stringify(data)}`);
+  if (answer === undefined || posted.length !== 1) throw new Error(`answered ${posted.length} times`);
   const problem = problemOf(answer) ?? (answer.ok ? problemOf(answer.answer) : undefined);
-  if (problem === 'internal') throw new Error(`a fault of the worker's own: ${JSON.stringify(data)}`);
+  if (problem === 'internal') throw new Error(`a fault of the worker's own`);
   return problem ?? 'done';
 }
 
@@ -89,10 +91,11 @@ function parsed(text: Uint8Array): unknown {
 }
 
 /** A click on a notification of another version. @throws Error when it opens anything but a conversation of this app */
-export async function click(seed: number): Promise<string> {
-  const dice = new Dice(seed);
+export async function click(one: Case): Promise<string> {
+  const { dice } = one;
   const sample = utf8(JSON.stringify({ conversationId: 'ab'.repeat(16) }));
   const data = parsed(mutateJson(sample, dice, [sample]));
+  one.input = data;
   const [posted, opened]: [unknown[], string[]] = [[], []];
   const client = { focus: () => Promise.resolve(), postMessage: (message: unknown) => posted.push(message) };
   const clients = {
@@ -109,10 +112,11 @@ export async function click(seed: number): Promise<string> {
 }
 
 /** A stream that says anything, in pieces. @throws Error when the reader does */
-export async function follow(streams: readonly Uint8Array[], seed: number): Promise<string> {
-  const dice = new Dice(seed);
+export async function follow(streams: readonly Uint8Array[], one: Case): Promise<string> {
+  const { dice } = one;
   const bytes = mutate(streams, dice);
   const pieces = [0, dice.below(bytes.length + 1), bytes.length].sort((a, b) => a - b);
+  one.input = { bytes, pieces };
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
       for (const [i, from] of pieces.entries()) controller.enqueue(bytes.slice(from, pieces[i + 1]));

@@ -1,5 +1,6 @@
 import { equal, Secret, toHex } from '../../src/bytes/index.ts';
-import { Dice, mutate } from './mutate.ts';
+import { mutate } from './mutate.ts';
+import type { Case } from './play.ts';
 import type { Target } from './target.ts';
 
 /** Objects and lists that a decoder may make for nothing. */
@@ -7,13 +8,14 @@ const FREE = 512;
 /** What a byte of input may become: a field of an object, of some 16 names, is the most that one byte gives. */
 const PER_BYTE = 64;
 
-/** A mutated input of the target's. @throws Error with the input when the target does what it must not */
-export function decoded(target: Target, seed: number): 'taken' | 'refused' {
-  const bytes = mutate(target.samples, new Dice(seed));
+/** A mutated input of the target's. @throws Error when the target does what it must not */
+export function decoded(target: Target, one: Case): 'taken' | 'refused' {
+  const bytes = mutate(target.samples, one.dice);
+  one.input = bytes;
   const verdict = judge(target, bytes);
   if (verdict === 'taken') return verdict;
   if (verdict === undefined) return 'refused';
-  throw new Error(`${verdict}\n${toHex(bytes.subarray(0, 2000))}`);
+  throw new Error(verdict);
 }
 
 /** What is wrong with how the target takes `bytes`; 'taken' when it takes them rightly. */

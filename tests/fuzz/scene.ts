@@ -3,7 +3,8 @@ import { invitationCode } from '../../src/engine/invitation.ts';
 import type { EngineState } from '../../src/engine/state.ts';
 import type { LineReader } from '../../src/engine/turn.ts';
 import { openWorld } from '../support/delivery-world.ts';
-import { random } from '../support/engine-snapshot.ts';
+import { random, type Records } from '../support/engine-snapshot.ts';
+import { drawFor } from './chance.ts';
 import { SteppedDevice, type Came } from './stepped-device.ts';
 
 /** All that a server has told the devices of four people, from their accounts' beginning to a removal and a recovery. */
@@ -20,11 +21,16 @@ export interface Cast {
   readonly ben: EngineState;
   readonly now: number;
   readonly lines: LineReader;
+  /** All that the phone has stored. */
+  readonly records: Records;
+  readonly invitationCode: string;
   /** The adder about to add its sibling, and the sibling about to get its Welcome. */
   readonly linking: { readonly adder: EngineState; readonly newcomer: Came };
 }
 
+/** The same for the same seed, down to the last key. */
 export async function playedScene(): Promise<PlayedScene> {
+  drawFor('scene');
   const world = await openWorld();
   try {
     const device = (): SteppedDevice => new SteppedDevice(world);
@@ -73,6 +79,8 @@ export async function playedScene(): Promise<PlayedScene> {
       ben: ben.state,
       now: world.clock,
       lines: laptop.lines,
+      records: phone.records,
+      invitationCode: code,
       linking,
     };
     const entropy = await laptop.makePhrase();
