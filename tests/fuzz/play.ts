@@ -16,6 +16,14 @@ export class Case {
   }
 }
 
+/** How long to go on. */
+export interface Effort {
+  /** Cases that are played however long they take. */
+  readonly least: number;
+  /** ms that are filled with more of them. */
+  readonly time: number;
+}
+
 /** Plays one case. @returns a word for how it went. @throws Error when something did what it must not */
 export type Attack = (one: Case) => Promise<string> | string;
 
@@ -33,13 +41,19 @@ const MOST_WRONG = 5;
 const FAILURES = join(ROOT, 'fuzz-failures');
 
 /** @param order 'in-order' where each case begins with what the one before it left */
-export async function play(name: string, cases: number, attack: Attack, order: 'any-order' | 'in-order' = 'any-order'): Promise<Played> {
+export async function play(
+  name: string,
+  { least, time }: Effort,
+  attack: Attack,
+  order: 'any-order' | 'in-order' = 'any-order',
+): Promise<Played> {
   const outcomes = new Map<string, number>();
   const wrong: string[] = [];
   const first = order === 'any-order' ? (ONLY_CASE ?? 0) : 0;
-  const end = ONLY_CASE === undefined ? cases : ONLY_CASE + 1;
+  const end = performance.now() + time;
+  const goesOn = (next: number): boolean => (ONLY_CASE === undefined ? next < least || performance.now() < end : next <= ONLY_CASE);
   let number = first;
-  for (; number < end && wrong.length < MOST_WRONG; number++) {
+  for (; goesOn(number) && wrong.length < MOST_WRONG; number++) {
     let one = new Case(number);
     try {
       const outcome = await withinBounds(() => {

@@ -10,8 +10,9 @@ import { allTargets, NO_TARGET } from '../../fuzz/targets.ts';
 import { rounds } from '../../support/rounds.ts';
 import { sourceFiles } from '../../support/source-imports.ts';
 
-/** Cases over all targets. */
+/** Cases over all targets, at least, and the time that they share, ms. */
 const CASES = rounds({ test: 40_000, soak: 1_000_000 });
+const TIME = rounds({ test: 25_000, soak: 0 });
 
 let targets: readonly Target[];
 
@@ -29,7 +30,7 @@ describe('every decoder of outside bytes', () => {
   it(
     'gives a valid value or an error of ours within bounded time and memory, and takes only the canonical form',
     async () => {
-      const each = Math.ceil(CASES / targets.length);
+      const each = { least: Math.ceil(CASES / targets.length), time: TIME / targets.length };
       let [cases, taken] = [0, 0];
       const wrong: string[] = [];
       for (const target of targets) {

@@ -16,6 +16,8 @@ import { rounds } from '../../support/rounds.ts';
 // Each way into a device or the server, with valid input that was mutated; the decoders alone are in decoders.test.ts.
 
 const TIMES = rounds({ test: 1, soak: 30 });
+/** Of each way in, ms: some twenty of them make up for the other half of a minute. */
+const TIME = rounds({ test: 1_800, soak: 0 });
 const PATIENCE = rounds({ test: 120_000, soak: 3_600_000 });
 
 let scene: PlayedScene;
@@ -32,7 +34,7 @@ async function expectNothingWrong(
   attack: Attack,
   order?: 'in-order',
 ): Promise<ReadonlyMap<string, number>> {
-  const { cases, outcomes, wrong } = await play(name, least * TIMES, attack, order);
+  const { cases, outcomes, wrong } = await play(name, { least: least * TIMES, time: TIME }, attack, order);
   expect(wrong).toEqual([]);
   console.info(`${name}, ${cases} cases from seed ${SEED}: ${[...outcomes].map(([what, count]) => `${what} ${count}`).join(', ')}`);
   if (ONLY_CASE === undefined) expect([...outcomes.keys()]).toEqual(expect.arrayContaining([...kinds]));
