@@ -1,7 +1,13 @@
 import { toHex, utf8 } from '../../src/bytes/index.ts';
-import { createBridgeRuntime, type BridgeLock, type BridgeSweeper } from '../../src/bridge/dispatch.ts';
+import {
+  createBridgeRuntime,
+  type BridgeEngine,
+  type BridgeLock,
+  type BridgeLockKey,
+  type BridgeSweeper,
+} from '../../src/bridge/dispatch.ts';
 import type { AnswerMessage } from '../../src/bridge/envelope.ts';
-import type { BridgeCall } from '../../src/bridge/protocol.ts';
+import type { BridgeCall, BridgeCalls } from '../../src/bridge/protocol.ts';
 import { createBridgeServer, type BridgeServer } from '../../src/bridge/server.ts';
 import { followEvents, type StreamEvent } from '../../src/delivery/index.ts';
 import { openFromNotification } from '../../sw/notifications.ts';
@@ -13,51 +19,81 @@ import type { Case } from './play.ts';
 
 /** What a page posts to the worker, what a notification brings back to it, and what a leader tab reads from the stream. */
 
-/** The worker's end of the bridge over a real engine. */
+/** The worker's end of the bridge over a real engine, which does not take itself away: it is needed for the next case. */
 export function bridgeOf({ runtime }: TestDevice): BridgeServer {
-  const sweeper: BridgeSweeper = { status: () => Promise.resolve({ at: 0, due: false }), sweep: () => Promise.resolve() };
-  const lock: BridgeLock = {
-    terms: () => Promise.resolve(undefined),
-    set: () => Promise.resolve(),
-    unlock: () => Promise.resolve(false),
-    lock: () => Promise.resolve(),
+  const engine: BridgeEngine = {
+    ...runtime,
+    command: (command) => (command.command === 'logOut' ? Promise.resolve({ ok: true }) : runtime.command(command)),
+    deleteData: () => Promise.resolve(),
   };
-  return createBridgeServer(createBridgeRuntime(runtime, sweeper, lock));
+  const sweeper: BridgeSweeper = { status: () => Promise.resolve({ at: 0, due: false }), sweep: () => Promise.resolve() };
+  return createBridgeServer(createBridgeRuntime(engine, sweeper, lockInMemory()));
 }
 
-/** What a tab of this version asks; no call that deletes or gives the device away, which a valid one would carry out. */
+function lockInMemory(): BridgeLock {
+  let key: BridgeLockKey | undefined;
+  return {
+    terms: () => Promise.resolve(key && { salt: new Uint8Array(16), ...(key.kind === 'passkey' && key) }),
+    set: async (next) => {
+      key = next;
+    },
+    unlock: (other) => Promise.resolve(key?.kind === other.kind),
+    lock: () => Promise.resolve(),
+  };
+}
+
+type Requests = { readonly [Call in BridgeCall]: readonly BridgeCalls[Call]['request'][] };
+
+/** What a tab of this version asks: every call there is, or it would not have the type. */
 export function validCalls(conversationId: string, linkCode: string, invitationCode: string): readonly Uint8Array[] {
-  const calls: readonly (readonly [BridgeCall, object])[] = [
-    ['state', {}],
-    ['messages', { conversationId, before: 3, limit: 20 }],
-    ['createAccount', { username: 'anna', deviceName: 'laptop' }],
-    ['confirmPhrase', { phraseId: 'ab'.repeat(16) }],
-    ['recover', { username: 'anna', deviceName: 'laptop', entropy: 'ab'.repeat(32) }],
-    ['decideRejoin', { conversationId, join: true }],
-    ['startLink', { deviceName: 'phone' }],
-    ['acceptLinkCode', { code: linkCode }],
-    ['confirmLink', { yes: true }],
-    ['closeLink', {}],
-    ['removeDevice', { deviceId: 'ab'.repeat(16) }],
-    ['startConversation', { usernames: ['ben', 'cleo'], title: 'Choir' }],
-    ['addMember', { conversationId, username: 'cleo' }],
-    ['removeMember', { conversationId, accountId: 'cd'.repeat(16) }],
-    ['invitationCode', { conversationId }],
-    ['openInvitation', { code: invitationCode }],
-    ['joinByInvitation', { code: invitationCode }],
-    ['send', { conversationId, text: 'hello' }],
-    ['retry', { conversationId, messageKey: 'at-3' }],
-    ['discard', { conversationId, messageKey: 'at-3' }],
-    ['forget', { conversationId, messages: [{ messageKey: 'at-3', position: 3 }] }],
-    ['saveDraft', { conversationId, text: 'hel' }],
-    ['markRead', { conversationId, position: 3 }],
-    ['dismissNotice', { noticeId: 'n1' }],
-    ['streamRequest', {}],
-    ['streamEvent', { event: 'entry', data: '{"sequence":1}' }],
-    ['streamEvent', { event: 'stock', data: '{"stock":3}' }],
-    ['ping', {}],
-  ];
-  return calls.map(([call, request]) => utf8(JSON.stringify({ type: 'chorus-call', callId: '00'.repeat(16), call, request })));
+  const passkey = { kind: 'passkey', credentialId: 'ab'.repeat(20), salt: 'cd'.repeat(32), secret: 'ef'.repeat(32) } as const;
+  const passphrase = { kind: 'passphrase', passphrase: 'correct horse battery' } as const;
+  const requests: Requests = {
+    state: [{}],
+    messages: [{ conversationId, before: 3, limit: 20 }],
+    createAccount: [{ username: 'anna', deviceName: 'laptop' }],
+    makePhrase: [{}],
+    confirmPhrase: [{ phraseId: 'ab'.repeat(16) }],
+    recover: [{ username: 'anna', deviceName: 'laptop', entropy: 'ab'.repeat(32) }],
+    joinAgain: [{ conversationId }],
+    decideRejoin: [{ conversationId, join: true }],
+    startLink: [{ deviceName: 'phone' }],
+    acceptLinkCode: [{ code: linkCode }],
+    confirmLink: [{ yes: true }],
+    closeLink: [{}],
+    renewKeys: [{}],
+    removeDevice: [{ deviceId: 'ab'.repeat(16) }],
+    logOut: [{}],
+    deleteData: [{}],
+    startConversation: [{ usernames: ['ben', 'cleo'], title: 'Choir' }],
+    addMember: [{ conversationId, username: 'cleo' }],
+    removeMember: [{ conversationId, accountId: 'cd'.repeat(16) }],
+    makeInvitation: [{ conversationId }],
+    withdrawInvitation: [{ conversationId }],
+    invitationCode: [{ conversationId }],
+    openInvitation: [{ code: invitationCode }],
+    joinByInvitation: [{ code: invitationCode }],
+    send: [{ conversationId, text: 'hello' }],
+    retry: [{ conversationId, messageKey: 'at-3' }],
+    discard: [{ conversationId, messageKey: 'at-3' }],
+    forget: [{ conversationId, messages: [{ messageKey: 'at-3', position: 3 }] }],
+    saveDraft: [{ conversationId, text: 'hel' }],
+    markRead: [{ conversationId, position: 3 }],
+    dismissNotice: [{ noticeId: 'n1' }],
+    startAnew: [{}],
+    sweepStatus: [{}],
+    sweep: [{}],
+    lockStatus: [{}],
+    setLock: [{ key: passphrase }, { key: passkey }],
+    unlock: [{ key: passphrase }, { key: passkey }],
+    lock: [{}],
+    streamRequest: [{}],
+    streamEvent: [{ event: 'entry', data: '{"sequence":1}' }, { event: 'stock', data: '{"stock":3}' }, { event: 'opened' }],
+    ping: [{}],
+  };
+  return Object.entries(requests).flatMap(([call, each]) =>
+    each.map((request) => utf8(JSON.stringify({ type: 'chorus-call', callId: '00'.repeat(16), call, request }))),
+  );
 }
 
 /** One case. @returns what the tab was told. @throws Error when it is anything but an answer of the protocol's */

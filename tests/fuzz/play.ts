@@ -73,8 +73,8 @@ export async function play(
 function told(name: string, number: number, input: unknown, error: unknown): string {
   const file = join(FAILURES, `${name.replace(/[^\w-]+/g, '-')}-${SEED}-${number}.json`);
   mkdirSync(FAILURES, { recursive: true });
-  writeFileSync(file, JSON.stringify({ name, seed: SEED, case: number, input }, written, 1));
   const what = error instanceof Error ? error.stack : String(error);
+  writeFileSync(file, JSON.stringify({ name, seed: SEED, case: number, what, input }, written, 1));
   return `${name}: ${what}\ninput in ${file}\nagain: CHORUS_SEED=${SEED} CHORUS_CASE=${number} npx vitest run tests/unit/fuzz`;
 }
 

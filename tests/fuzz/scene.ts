@@ -24,6 +24,8 @@ export interface Cast {
   /** All that the phone has stored. */
   readonly records: Records;
   readonly invitationCode: string;
+  /** Of the phrase that the account was recovered with later. */
+  readonly entropy: Uint8Array;
   /** The adder about to add its sibling, and the sibling about to get its Welcome. */
   readonly linking: { readonly adder: EngineState; readonly newcomer: Came };
 }
@@ -88,12 +90,12 @@ export async function playedScene(): Promise<PlayedScene> {
     const { deviceId } = phone.state.device!;
     await laptop.do({ command: 'removeDevice', deviceId: toHex(deviceId) });
     await rest(laptop, ben, cara, dora);
-    await tablet.recover('anna', 'tablet', entropy);
+    await tablet.recover('anna', 'tablet', entropy.slice());
     await rest(tablet, laptop, ben, cara, dora);
     await laptop.do({ command: 'send', conversationId, messageId: random(16), text: 'bye' });
     await ben.do({ command: 'removeMember', conversationId, accountId: toHex(cara.state.account!.accountId) });
     await rest(tablet, laptop, ben, cara, dora);
-    return { came: [...all, tablet].flatMap(({ came }) => came), cast };
+    return { came: [...all, tablet].flatMap(({ came }) => came), cast: { ...cast, entropy } };
   } finally {
     await world.close();
   }

@@ -3,11 +3,13 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { utf8 } from '../../../src/bytes/index.ts';
 import { step } from '../../../src/engine/step.ts';
 import { ONLY_CASE, SEED } from '../../fuzz/chance.ts';
-import { answerOf, eventOf, expectNothingSaid, expectSound } from '../../fuzz/entries-engine.ts';
+import { accountsOf, invitationOf, recoveryOf } from '../../fuzz/entries-asked.ts';
+import { answerOf, eventOf, expectSound } from '../../fuzz/entries-engine.ts';
 import { hostile, MAKERS } from '../../fuzz/entries-members.ts';
 import { attackedServer } from '../../fuzz/entries-server.ts';
 import { bridgeOf, click, follow, post, validCalls } from '../../fuzz/entries-tabs.ts';
 import { play, type Attack } from '../../fuzz/play.ts';
+import { expectNothingLinked, expectNothingSaid } from '../../fuzz/refused.ts';
 import { playedScene, type PlayedScene } from '../../fuzz/scene.ts';
 import { random } from '../../support/engine-snapshot.ts';
 import { EngineWorld } from '../../support/engine-world.ts';
@@ -67,6 +69,30 @@ describe('the engine', () => {
     PATIENCE,
   );
 
+  it(
+    'gives up a recovery whose answers are tampered with, with nothing left of it and no phrase in memory',
+    async () => {
+      await expectNothingWrong('recoveries', 30, ['recovery-tampered', 'offline'], (one) => recoveryOf(scene, one));
+    },
+    PATIENCE,
+  );
+
+  it(
+    'shows of a link’s conversation what the link says, whatever the server answers',
+    async () => {
+      await expectNothingWrong('invitations', 50, ['opened', 'invitation-over', 'offline'], (one) => invitationOf(scene, one));
+    },
+    PATIENCE,
+  );
+
+  it(
+    'finds accounts or says why not, whatever the server answers, and stores nothing',
+    async () => {
+      await expectNothingWrong('accounts', 50, ['found', 'offline'], (one) => accountsOf(scene, one));
+    },
+    PATIENCE,
+  );
+
   it.each(Object.keys(MAKERS))(
     'takes or refuses by name what somebody inside has sealed: %s',
     async (which) => {
@@ -77,6 +103,7 @@ describe('the engine', () => {
         const result = await step(made.receiver, made.input, { random, now: cast.now, lines: cast.lines });
         expectSound(made.receiver, result);
         if (result.refused.length > 0) expectNothingSaid(made.receiver, result);
+        if (result.state.link?.problem !== undefined) expectNothingLinked(made.receiver, result);
         return result.refused[0]?.code ?? result.state.link?.problem ?? 'taken';
       });
       if (ONLY_CASE === undefined) expect([...outcomes.keys()]).not.toEqual(['not made']);
