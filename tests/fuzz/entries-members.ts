@@ -35,6 +35,7 @@ import {
 import { committed } from '../support/engine-forgery.ts';
 import { entryFor, random, type Incoming } from '../support/engine-snapshot.ts';
 import { type Dice, mutate } from './mutate.ts';
+import { saidBy, type Confidential } from './confidential.ts';
 import type { Case } from './play.ts';
 import type { Cast } from './scene.ts';
 
@@ -315,14 +316,16 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   onboarding,
 };
 
-/** One case; undefined when even its maker's own engine has refused it. */
-export async function hostile(cast: Cast, which: string, one: Case): Promise<Hostile | undefined> {
+/** One case; undefined when even its maker's own engine has refused it. @throws Error when that gives something away */
+export async function hostile(cast: Cast, which: string, one: Case, confidential: Confidential): Promise<Hostile | undefined> {
   try {
     const made = await MAKERS[which]!(cast, one.dice);
     one.input = made.input;
     return made;
   } catch (error) {
-    if (isNamed(error)) return undefined;
-    throw error;
+    if (!isNamed(error)) throw error;
+    const givenAway = confidential.givenAwayBy(saidBy(error));
+    if (givenAway !== undefined) throw new Error(`gave ${givenAway} away in an error`, { cause: error });
+    return undefined;
   }
 }

@@ -111,6 +111,8 @@ export async function post(server: BridgeServer, samples: readonly Uint8Array[],
   if (answer === undefined || posted.length !== 1) throw new Error(`answered ${posted.length} times`);
   const problem = problemOf(answer) ?? (answer.ok ? problemOf(answer.answer) : undefined);
   if (problem === 'internal') throw new Error(`a fault of the worker's own`);
+  // One word, which the page has a sentence for.
+  if (problem !== undefined && !/^[a-z-]+$/.test(problem)) throw new Error('a refusal that says more than its name');
   return problem ?? 'done';
 }
 

@@ -1,4 +1,5 @@
 import { equal, Secret, toHex } from '../../src/bytes/index.ts';
+import { saidBy, type Confidential } from './confidential.ts';
 import { mutate } from './mutate.ts';
 import type { Case } from './play.ts';
 import type { Target } from './target.ts';
@@ -9,23 +10,25 @@ const FREE = 512;
 const PER_BYTE = 64;
 
 /** A mutated input of the target's. @throws Error when the target does what it must not */
-export function decoded(target: Target, one: Case): 'taken' | 'refused' {
+export function decoded(target: Target, one: Case, confidential: Confidential): 'taken' | 'refused' {
   const bytes = mutate(target.samples, one.dice);
   one.input = bytes;
-  const verdict = judge(target, bytes);
+  const verdict = judge(target, bytes, confidential);
   if (verdict === 'taken') return verdict;
   if (verdict === undefined) return 'refused';
   throw new Error(verdict);
 }
 
 /** What is wrong with how the target takes `bytes`; 'taken' when it takes them rightly. */
-export function judge(target: Target, bytes: Uint8Array): string | undefined {
+export function judge(target: Target, bytes: Uint8Array, confidential: Confidential): string | undefined {
   const given = bytes.slice();
   let value: unknown;
   try {
     value = target.decode(given);
   } catch (error) {
     if (!target.allows(error)) return `threw ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+    const givenAway = confidential.givenAwayBy(saidBy(error), bytes);
+    if (givenAway !== undefined) return `gave ${givenAway} away in an error`;
     return equal(given, bytes) ? undefined : 'changed its input, and refused it';
   }
   if (value === undefined) return undefined;

@@ -5,6 +5,7 @@ import type { LineReader } from '../../src/engine/turn.ts';
 import { openWorld } from '../support/delivery-world.ts';
 import { random, type Records } from '../support/engine-snapshot.ts';
 import { drawFor } from './chance.ts';
+import { Confidential, keysIn } from './confidential.ts';
 import { SteppedDevice, type Came } from './stepped-device.ts';
 
 /** All that a server has told the devices of four people, from their accounts' beginning to a removal and a recovery. */
@@ -28,6 +29,11 @@ export interface Cast {
   readonly entropy: Uint8Array;
   /** The adder about to add its sibling, and the sibling about to get its Welcome. */
   readonly linking: { readonly adder: EngineState; readonly newcomer: Came };
+}
+
+/** All that the cast has of keys, and what they call themselves and have written. */
+export function confidentialIn({ cast }: PlayedScene): Confidential {
+  return new Confidential([...keysIn(cast), cast.entropy], ['hello', 'Choir', 'anna', 'cara', 'dora', 'tablet']);
 }
 
 /** The same for the same seed, down to the last key. */

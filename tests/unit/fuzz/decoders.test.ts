@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ROOT } from '../../../scripts/build/layout.ts';
 import { ONLY_CASE, SEED } from '../../fuzz/chance.ts';
+import type { Confidential } from '../../fuzz/confidential.ts';
 import { play } from '../../fuzz/play.ts';
 import { decoded, judge } from '../../fuzz/run.ts';
+import { confidentialIn, playedScene } from '../../fuzz/scene.ts';
 import type { Target } from '../../fuzz/target.ts';
 import { allTargets, NO_TARGET } from '../../fuzz/targets.ts';
 import { rounds } from '../../support/rounds.ts';
@@ -15,15 +17,18 @@ const CASES = rounds({ test: 40_000, soak: 1_000_000 });
 const TIME = rounds({ test: 25_000, soak: 0 });
 
 let targets: readonly Target[];
+let confidential: Confidential;
 
 beforeAll(async () => {
-  targets = await allTargets();
+  const scene = await playedScene();
+  targets = await allTargets(scene);
+  confidential = confidentialIn(scene);
 });
 
 describe('every decoder of outside bytes', () => {
   it('takes what the real code has made', () => {
     for (const target of targets) {
-      for (const sample of target.samples) expect(judge(target, sample), target.name).toBe('taken');
+      for (const sample of target.samples) expect(judge(target, sample, confidential), target.name).toBe('taken');
     }
   });
 
@@ -34,7 +39,7 @@ describe('every decoder of outside bytes', () => {
       let [cases, taken] = [0, 0];
       const wrong: string[] = [];
       for (const target of targets) {
-        const played = await play(target.name, each, (one) => decoded(target, one));
+        const played = await play(target.name, each, (one) => decoded(target, one, confidential));
         cases += played.cases;
         taken += played.outcomes.get('taken') ?? 0;
         wrong.push(...played.wrong);

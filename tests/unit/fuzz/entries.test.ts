@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { utf8 } from '../../../src/bytes/index.ts';
 import { step } from '../../../src/engine/step.ts';
 import { ONLY_CASE, SEED } from '../../fuzz/chance.ts';
+import type { Confidential } from '../../fuzz/confidential.ts';
 import { accountsOf, invitationOf, recoveryOf } from '../../fuzz/entries-asked.ts';
 import { answerOf, eventOf, expectSound } from '../../fuzz/entries-engine.ts';
 import { hostile, MAKERS } from '../../fuzz/entries-members.ts';
@@ -10,7 +11,7 @@ import { attackedServer } from '../../fuzz/entries-server.ts';
 import { bridgeOf, click, follow, post, validCalls } from '../../fuzz/entries-tabs.ts';
 import { play, type Attack } from '../../fuzz/play.ts';
 import { expectNothingLinked, expectNothingSaid } from '../../fuzz/refused.ts';
-import { playedScene, type PlayedScene } from '../../fuzz/scene.ts';
+import { confidentialIn, playedScene, type PlayedScene } from '../../fuzz/scene.ts';
 import { random } from '../../support/engine-snapshot.ts';
 import { EngineWorld } from '../../support/engine-world.ts';
 import { rounds } from '../../support/rounds.ts';
@@ -23,9 +24,11 @@ const TIME = rounds({ test: 1_800, soak: 0 });
 const PATIENCE = rounds({ test: 120_000, soak: 3_600_000 });
 
 let scene: PlayedScene;
+let confidential: Confidential;
 
 beforeAll(async () => {
   scene = await playedScene();
+  confidential = confidentialIn(scene);
 });
 
 /** Nothing is wrong, and of the outcomes there are at least those that show that the cases come far enough. */
@@ -98,7 +101,7 @@ describe('the engine', () => {
     async (which) => {
       const { cast } = scene;
       const outcomes = await expectNothingWrong(which, 20, [], async (one) => {
-        const made = await hostile(cast, which, one);
+        const made = await hostile(cast, which, one, confidential);
         if (made === undefined) return 'not made';
         const result = await step(made.receiver, made.input, { random, now: cast.now, lines: cast.lines });
         expectSound(made.receiver, result);
