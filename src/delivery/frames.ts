@@ -144,9 +144,9 @@ export const describeFrame: Frame<DeliveryCalls['describe-accounts']['request']>
 
 export const removalFrame: Frame<{ statement: Uint8Array }> = v.strictObject({ statement: bytes(1, MAX_REMOVAL_STATEMENT) });
 /** `key_version` is a uint32, and the next one must be too. */
-const MAX_KEY_VERSION = 0xffff_fffe;
+const replacedKeyVersion = v.pipe(count, v.maxValue(0xffff_fffe));
 export const bindKeyFrame: Frame<DeliveryCalls['bind-account-key']['request']> = v.strictObject({
-  keyVersion: v.pipe(count, v.maxValue(MAX_KEY_VERSION)),
+  keyVersion: replacedKeyVersion,
   signatureKey: exactly(KEY_LENGTH),
   proof: exactly(SIGNATURE_LENGTH),
 });
@@ -160,7 +160,7 @@ const recoveryClaim = {
 export const openRecoveryFrame: Frame<DeliveryCalls['open-recovery']['request']> = v.strictObject(recoveryClaim);
 export const recoverFrame: Frame<DeliveryCalls['recover']['request']> = v.strictObject({
   ...recoveryClaim,
-  keyVersion: v.pipe(count, v.maxValue(MAX_KEY_VERSION)),
+  keyVersion: replacedKeyVersion,
   signatureKey: exactly(KEY_LENGTH),
   keyProof: exactly(SIGNATURE_LENGTH),
   epoch: count,
@@ -232,7 +232,7 @@ export const answerFrames: { readonly [Call in Exclude<keyof DeliveryCalls, 'fet
   }),
   'open-recovery': v.strictObject({
     accountId: id,
-    keyVersion: count,
+    keyVersion: replacedKeyVersion,
     groupInfo: message,
     epoch: count,
     position: count,

@@ -31,7 +31,7 @@ import { signInvitedJoin } from './invitation-link.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import type { DeliveryAnswer, DeliveryCalls, SequenceEntry, Submission } from './ports.ts';
 import { GROUP_SUITE } from './protocol.ts';
-import { finishItem, isOurs, requeueDead, unsentTexts } from './sending.ts';
+import { finishItem, giveUpEcho, isOurs, pendingItems, requeueDead, unsentTexts } from './sending.ts';
 import type { Conversation, ExternalJoin, WorkItem } from './state.ts';
 import { setConversationBack } from './set-back.ts';
 import type { Turn } from './turn.ts';
@@ -291,14 +291,15 @@ export function passBy(turn: Turn, entry: SequenceEntry): void {
   const conversation = turn.state.conversations.get(id);
   if (conversation !== undefined) {
     const { messageId } = entry;
-    const sent = [conversation.pending, ...conversation.awaitingEcho].find(
-      (it) => it !== undefined && messageId !== undefined && equal(it.item.messageId, messageId),
-    );
-    if (sent?.item.kind === 'text' && isOurs(conversation, entry)) {
+    const item = pendingItems(conversation).find((it) => messageId !== undefined && equal(it.messageId, messageId));
+    const ours = isOurs(conversation, entry);
+    if (item?.kind === 'text' && ours) {
       const device = { name: turn.device().deviceName, own: true, known: true };
-      record(turn, entry, { kind: 'text', text: sent.item.text, sender: turn.account().accountId, device });
+      record(turn, entry, { kind: 'text', text: item.text, sender: turn.account().accountId, device });
     }
-    finishItem(turn, id, entry);
+    // Under the name of a text stands something that is not it: the person is told that it was not sent.
+    if (item?.kind === 'text' && !ours) giveUpEcho(turn, id, entry, false);
+    else finishItem(turn, id, entry);
     turn.updateConversation(id, { position: Math.max(turn.conversation(id).position, entry.position) });
   }
   passEntry(turn, entry);

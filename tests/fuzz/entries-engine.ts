@@ -10,21 +10,25 @@ import { step, type StepResult } from '../../src/engine/step.ts';
 import { todosOf } from '../../src/engine/todo.ts';
 import { viewOf } from '../../src/engine/view-builder.ts';
 import { random, stateOf } from '../support/engine-snapshot.ts';
-import { Dice } from './mutate.ts';
+import type { Dice } from './mutate.ts';
 import { mutateJson } from './mutate-json.ts';
+import type { Case } from './play.ts';
+import { expectNothingSaid } from './refused.ts';
 import { proofOf, type Came } from './stepped-device.ts';
 
 /** A device's engine against a server that answers with anything: what came once, mutated. */
 
-/** Calls whose answers go through the runtime's own hands and are no step. */
+/** Calls whose answers are no step: entries-asked.ts has them. */
 const NO_STEP: ReadonlySet<DeliveryCall> = new Set(['find-account', 'open-recovery', 'fetch-sequence']);
 
-/** One case: `seed` chooses what came, and how it is changed. @throws Error when the engine does what it must not */
-export async function answerOf(came: readonly Came[], seed: number): Promise<string> {
-  const dice = new Dice(seed);
+/** One case: something that came, changed. @throws Error when the engine does what it must not */
+export async function answerOf(came: readonly Came[], played: Case): Promise<string> {
+  const { dice } = played;
   const one = dice.of(dice.of([...byCall(came).values()]));
   const { call, request, before } = one;
-  const response = mutatedResponse(one, came, dice);
+  const { body, init } = mutatedResponse(one, came, dice);
+  played.input = { call, request, body, init };
+  const response = new Response(new Uint8Array(body), init);
   const client = createDeliveryClient({ baseUrl: 'https://chorus.test', fetch: () => Promise.resolve(response), now: () => one.now });
   const answer = await client.send(call, request, proofOf(before), new AbortController().signal);
   if (answer.outcome === 'unreachable') return 'no answer of ours';
@@ -41,8 +45,8 @@ export async function answerOf(came: readonly Came[], seed: number): Promise<str
 }
 
 /** The same as an event of the stream, cut somewhere. */
-export async function eventOf(came: readonly Came[], seed: number): Promise<string> {
-  const dice = new Dice(seed);
+export async function eventOf(came: readonly Came[], played: Case): Promise<string> {
+  const { dice } = played;
   const one = dice.of(byCall(came).get('fetch-sequence')!);
   const { entries } = JSON.parse(textOf(one.body)) as { entries: { sequence: number }[] };
   const entry = mutateJson(utf8(JSON.stringify(entries[0])), dice, [dice.of(byCall(came).get('fetch-sequence')!).body]);
@@ -52,6 +56,7 @@ export async function eventOf(came: readonly Came[], seed: number): Promise<stri
   ];
   const framed = concat(utf8(`id: ${sequence}\nevent: ${event}\ndata: `), entry, utf8('\n\n'));
   const cut = dice.below(framed.length);
+  played.input = { framed, cut };
   const parser = new EventParser();
   try {
     for (const { event: kind, ...rest } of [...parser.push(framed.slice(0, cut)), ...parser.push(framed.slice(cut))]) {
@@ -102,7 +107,13 @@ function genuineMessages(came: readonly Came[]): ReadonlySet<string> {
   return all;
 }
 
-function mutatedResponse(one: Came, came: readonly Came[], dice: Dice): Response {
+export interface MutatedResponse {
+  readonly body: Uint8Array;
+  readonly init: { readonly status: number; readonly headers: Record<string, string> };
+}
+
+/** The answer, or a refusal in its place, changed. */
+export function mutatedResponse(one: Came, came: readonly Came[], dice: Dice): MutatedResponse {
   const isProblem = dice.below(5) === 0;
   const type = dice.of(Object.keys(PROBLEM_STATUS)) as keyof typeof PROBLEM_STATUS;
   const problem = { type: PROBLEM_URN + type, title: 'x', status: PROBLEM_STATUS[type], ...(dice.below(2) === 0 && { retryAfter: 5 }) };
@@ -112,7 +123,7 @@ function mutatedResponse(one: Came, came: readonly Came[], dice: Dice): Response
   const status = dice.below(12) === 0 ? dice.of([200, 201, 302, 400, 418, 500]) : isProblem ? problem.status : one.status;
   const contentType = isProblem ? 'application/problem+json' : 'application/json';
   const headers = { 'Content-Type': dice.below(12) === 0 ? 'text/html' : contentType };
-  return new Response(new Uint8Array(body), { status, headers });
+  return { body, init: { status, headers } };
 }
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -141,36 +152,4 @@ export function expectSound(before: EngineState, { state, lines, dropped }: Step
     todosOf(each, 0);
     viewOf(each, { status: 'online', waiting: 0, catchingUp: undefined }, undefined);
   }
-}
-
-/** Fields by which a device lets go of a group, a KeyPackage or something of its own that was on its way, on the word of its server. */
-const LETTING_GO: readonly (keyof EngineState)[] = [
-  'keyPackages',
-  'cursor',
-  'notices',
-  'conversations',
-  'emulation',
-  'groups',
-  'externalJoins',
-  'uploads',
-  'link',
-  'linkBlobs',
-];
-
-/** What was refused, or nobody has sent: nothing is shown, no group goes on, no epoch and no key comes. @throws Error */
-export function expectNothingSaid(before: EngineState, result: StepResult): void {
-  const { state, lines, notifications } = result;
-  const changed = (Object.keys(state) as (keyof EngineState)[]).filter((key) => state[key] !== before[key]);
-  const more = changed.filter((key) => !LETTING_GO.includes(key));
-  if (more.length > 0) throw new Error(`what was refused changed ${more.join()}`);
-  if (lines.some(({ message }) => message.kind === 'text') || notifications.length > 0) throw new Error('what was refused is shown');
-  for (const [id, group] of state.groups) if (before.groups.get(id) !== group) throw new Error('what was refused changed a group');
-  for (const id of before.groups.keys()) {
-    const kept = state.groups.has(id) || state.conversations.get(id)?.state !== 'member';
-    if (!kept) throw new Error('what was refused took a group away');
-  }
-  const { emulation: old } = before;
-  const { emulation: now } = state;
-  if (old?.epochs !== now?.epochs || old?.group !== now?.group) throw new Error('what was refused changed the emulation group');
-  for (const ref of state.keyPackages.keys()) if (!before.keyPackages.has(ref)) throw new Error('what was refused brought a KeyPackage');
 }

@@ -34,7 +34,9 @@ import {
 } from '../../src/virtual-client/index.ts';
 import { committed } from '../support/engine-forgery.ts';
 import { entryFor, random, type Incoming } from '../support/engine-snapshot.ts';
-import { Dice, mutate } from './mutate.ts';
+import { type Dice, mutate } from './mutate.ts';
+import { saidBy, type Confidential } from './confidential.ts';
+import type { Case } from './play.ts';
 import type { Cast } from './scene.ts';
 
 /** What somebody inside can sign and encrypt: content that is mutated before it is sealed, so that only the engine can refuse it. */
@@ -314,12 +316,16 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   onboarding,
 };
 
-/** One case; undefined when even its maker's own engine has refused it. */
-export async function hostile(cast: Cast, which: string, seed: number): Promise<Hostile | undefined> {
+/** One case; undefined when even its maker's own engine has refused it. @throws Error when that gives something away */
+export async function hostile(cast: Cast, which: string, one: Case, confidential: Confidential): Promise<Hostile | undefined> {
   try {
-    return await MAKERS[which]!(cast, new Dice(seed));
+    const made = await MAKERS[which]!(cast, one.dice);
+    one.input = made.input;
+    return made;
   } catch (error) {
-    if (isNamed(error)) return undefined;
-    throw error;
+    if (!isNamed(error)) throw error;
+    const givenAway = confidential.givenAwayBy(saidBy(error));
+    if (givenAway !== undefined) throw new Error(`gave ${givenAway} away in an error`, { cause: error });
+    return undefined;
   }
 }

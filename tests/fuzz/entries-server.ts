@@ -4,8 +4,11 @@ import { LINK_TOKEN_HEADER, shapeOf } from '../../src/delivery/calls.ts';
 import { authorize } from '../../src/delivery/device-proof.ts';
 import { fromJson, PROBLEM_STATUS, problemFrame } from '../../src/delivery/frames.ts';
 import { openWorld } from '../support/delivery-world.ts';
-import { Dice, mutate } from './mutate.ts';
+import { drawFor } from './chance.ts';
+import { Confidential } from './confidential.ts';
+import { type Dice, mutate } from './mutate.ts';
 import { mutateJson } from './mutate-json.ts';
+import type { Case } from './play.ts';
 import { BASE, requestMaker, type ValidRequest } from './server-requests.ts';
 
 /** The real server under requests of somebody with an account, and of somebody on the way: valid ones, mutated. */
@@ -17,27 +20,30 @@ const POLL = 5;
 
 export interface AttackedServer {
   /** One case. @returns the answer's problem type or status. @throws Error when the server does what it must not */
-  attack(seed: number): Promise<string>;
+  attack(one: Case): Promise<string>;
   close(): Promise<void>;
 }
 
 export async function attackedServer(): Promise<AttackedServer> {
+  drawFor('server');
   const world = await openWorld();
   const next = await requestMaker(world);
   const looking = new Database(world.databasePath, { readonly: true });
   /** Another number after each transaction of the server's that wrote. */
   const version = (): unknown => looking.pragma('data_version', { simple: true });
   return {
-    async attack(seed) {
-      const dice = new Dice(seed);
+    async attack(one) {
+      const { dice } = one;
       world.clock += PAUSE;
-      const { method, target, headers, body } = await mutated(await next(dice), world.clock, dice);
+      const valid = await next(dice);
+      const { method, target, headers, body } = await mutated(valid, world.clock, dice);
+      one.input = { method, target, headers, body };
       const before = version();
       const init = { method, headers, ...(body !== undefined && { body: new Uint8Array(body) }), signal: AbortSignal.timeout(POLL) };
       const response = await world.fetch(BASE + target, init);
-      const { answer, wrong } = await judge(response);
+      const { answer, wrong } = await judge(response, new Confidential([valid.proof.deviceKeySeed], []));
       const changed = wrong === undefined && !response.ok && version() !== before ? `${answer} after a change to the store` : wrong;
-      if (changed !== undefined) throw new Error(`seed ${seed}: ${changed}\n${method} ${target} ${new TextDecoder().decode(body)}`);
+      if (changed !== undefined) throw new Error(`${changed} to ${method} ${target}`);
       return answer;
     },
     async close() {
@@ -48,7 +54,10 @@ export async function attackedServer(): Promise<AttackedServer> {
 }
 
 /** Every answer is of a documented status, every refusal a problem document. */
-async function judge(response: Response): Promise<{ readonly answer: string; readonly wrong: string | undefined }> {
+async function judge(
+  response: Response,
+  confidential: Confidential,
+): Promise<{ readonly answer: string; readonly wrong: string | undefined }> {
   const type = response.headers.get('Content-Type') ?? '';
   if (type === 'text/event-stream') {
     await response.body?.cancel();
@@ -57,6 +66,7 @@ async function judge(response: Response): Promise<{ readonly answer: string; rea
   const text = await response.text();
   if (response.status === 200) return { answer: '200', wrong: undefined };
   if (response.status === 404 && type.startsWith('text/plain')) return { answer: 'no page', wrong: undefined }; // outside of the API
+  if (confidential.givenAwayBy(text) !== undefined) return { answer: text, wrong: 'gave a key away' };
   const problem = fromJson(problemFrame, text);
   if (problem === undefined || type !== 'application/problem+json')
     return { answer: text, wrong: `${response.status} without a problem document` };

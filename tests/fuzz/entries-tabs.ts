@@ -1,78 +1,118 @@
 import { toHex, utf8 } from '../../src/bytes/index.ts';
-import { createBridgeRuntime, type BridgeLock, type BridgeSweeper } from '../../src/bridge/dispatch.ts';
+import {
+  createBridgeRuntime,
+  type BridgeEngine,
+  type BridgeLock,
+  type BridgeLockKey,
+  type BridgeSweeper,
+} from '../../src/bridge/dispatch.ts';
 import type { AnswerMessage } from '../../src/bridge/envelope.ts';
-import type { BridgeCall } from '../../src/bridge/protocol.ts';
+import type { BridgeCall, BridgeCalls } from '../../src/bridge/protocol.ts';
 import { createBridgeServer, type BridgeServer } from '../../src/bridge/server.ts';
 import { followEvents, type StreamEvent } from '../../src/delivery/index.ts';
 import { openFromNotification } from '../../sw/notifications.ts';
 import { random } from '../support/engine-snapshot.ts';
 import type { TestDevice } from '../support/engine-world.ts';
-import { Dice, mutate } from './mutate.ts';
+import { mutate } from './mutate.ts';
 import { mutateJson } from './mutate-json.ts';
+import type { Case } from './play.ts';
 
 /** What a page posts to the worker, what a notification brings back to it, and what a leader tab reads from the stream. */
 
-/** The worker's end of the bridge over a real engine. */
+/** The worker's end of the bridge over a real engine, which does not take itself away: it is needed for the next case. */
 export function bridgeOf({ runtime }: TestDevice): BridgeServer {
-  const sweeper: BridgeSweeper = { status: () => Promise.resolve({ at: 0, due: false }), sweep: () => Promise.resolve() };
-  const lock: BridgeLock = {
-    terms: () => Promise.resolve(undefined),
-    set: () => Promise.resolve(),
-    unlock: () => Promise.resolve(false),
-    lock: () => Promise.resolve(),
+  const engine: BridgeEngine = {
+    ...runtime,
+    command: (command) => (command.command === 'logOut' ? Promise.resolve({ ok: true }) : runtime.command(command)),
+    deleteData: () => Promise.resolve(),
   };
-  return createBridgeServer(createBridgeRuntime(runtime, sweeper, lock));
+  const sweeper: BridgeSweeper = { status: () => Promise.resolve({ at: 0, due: false }), sweep: () => Promise.resolve() };
+  return createBridgeServer(createBridgeRuntime(engine, sweeper, lockInMemory()));
 }
 
-/** What a tab of this version asks; no call that deletes or gives the device away, which a valid one would carry out. */
+function lockInMemory(): BridgeLock {
+  let key: BridgeLockKey | undefined;
+  return {
+    terms: () => Promise.resolve(key && { salt: new Uint8Array(16), ...(key.kind === 'passkey' && key) }),
+    set: async (next) => {
+      key = next;
+    },
+    unlock: (other) => Promise.resolve(key?.kind === other.kind),
+    lock: () => Promise.resolve(),
+  };
+}
+
+type Requests = { readonly [Call in BridgeCall]: readonly BridgeCalls[Call]['request'][] };
+
+/** What a tab of this version asks: every call there is, or it would not have the type. */
 export function validCalls(conversationId: string, linkCode: string, invitationCode: string): readonly Uint8Array[] {
-  const calls: readonly (readonly [BridgeCall, object])[] = [
-    ['state', {}],
-    ['messages', { conversationId, before: 3, limit: 20 }],
-    ['createAccount', { username: 'anna', deviceName: 'laptop' }],
-    ['confirmPhrase', { phraseId: 'ab'.repeat(16) }],
-    ['recover', { username: 'anna', deviceName: 'laptop', entropy: 'ab'.repeat(32) }],
-    ['decideRejoin', { conversationId, join: true }],
-    ['startLink', { deviceName: 'phone' }],
-    ['acceptLinkCode', { code: linkCode }],
-    ['confirmLink', { yes: true }],
-    ['closeLink', {}],
-    ['removeDevice', { deviceId: 'ab'.repeat(16) }],
-    ['startConversation', { usernames: ['ben', 'cleo'], title: 'Choir' }],
-    ['addMember', { conversationId, username: 'cleo' }],
-    ['removeMember', { conversationId, accountId: 'cd'.repeat(16) }],
-    ['invitationCode', { conversationId }],
-    ['openInvitation', { code: invitationCode }],
-    ['joinByInvitation', { code: invitationCode }],
-    ['send', { conversationId, text: 'hello' }],
-    ['retry', { conversationId, messageKey: 'at-3' }],
-    ['discard', { conversationId, messageKey: 'at-3' }],
-    ['forget', { conversationId, messages: [{ messageKey: 'at-3', position: 3 }] }],
-    ['saveDraft', { conversationId, text: 'hel' }],
-    ['markRead', { conversationId, position: 3 }],
-    ['dismissNotice', { noticeId: 'n1' }],
-    ['streamRequest', {}],
-    ['streamEvent', { event: 'entry', data: '{"sequence":1}' }],
-    ['streamEvent', { event: 'stock', data: '{"stock":3}' }],
-    ['ping', {}],
-  ];
-  return calls.map(([call, request]) => utf8(JSON.stringify({ type: 'chorus-call', callId: '00'.repeat(16), call, request })));
+  const passkey = { kind: 'passkey', credentialId: 'ab'.repeat(20), salt: 'cd'.repeat(32), secret: 'ef'.repeat(32) } as const;
+  const passphrase = { kind: 'passphrase', passphrase: 'correct horse battery' } as const;
+  const requests: Requests = {
+    state: [{}],
+    messages: [{ conversationId, before: 3, limit: 20 }],
+    createAccount: [{ username: 'anna', deviceName: 'laptop' }],
+    makePhrase: [{}],
+    confirmPhrase: [{ phraseId: 'ab'.repeat(16) }],
+    recover: [{ username: 'anna', deviceName: 'laptop', entropy: 'ab'.repeat(32) }],
+    joinAgain: [{ conversationId }],
+    decideRejoin: [{ conversationId, join: true }],
+    startLink: [{ deviceName: 'phone' }],
+    acceptLinkCode: [{ code: linkCode }],
+    confirmLink: [{ yes: true }],
+    closeLink: [{}],
+    renewKeys: [{}],
+    removeDevice: [{ deviceId: 'ab'.repeat(16) }],
+    logOut: [{}],
+    deleteData: [{}],
+    startConversation: [{ usernames: ['ben', 'cleo'], title: 'Choir' }],
+    addMember: [{ conversationId, username: 'cleo' }],
+    removeMember: [{ conversationId, accountId: 'cd'.repeat(16) }],
+    makeInvitation: [{ conversationId }],
+    withdrawInvitation: [{ conversationId }],
+    invitationCode: [{ conversationId }],
+    openInvitation: [{ code: invitationCode }],
+    joinByInvitation: [{ code: invitationCode }],
+    send: [{ conversationId, text: 'hello' }],
+    retry: [{ conversationId, messageKey: 'at-3' }],
+    discard: [{ conversationId, messageKey: 'at-3' }],
+    forget: [{ conversationId, messages: [{ messageKey: 'at-3', position: 3 }] }],
+    saveDraft: [{ conversationId, text: 'hel' }],
+    markRead: [{ conversationId, position: 3 }],
+    dismissNotice: [{ noticeId: 'n1' }],
+    startAnew: [{}],
+    sweepStatus: [{}],
+    sweep: [{}],
+    lockStatus: [{}],
+    setLock: [{ key: passphrase }, { key: passkey }],
+    unlock: [{ key: passphrase }, { key: passkey }],
+    lock: [{}],
+    streamRequest: [{}],
+    streamEvent: [{ event: 'entry', data: '{"sequence":1}' }, { event: 'stock', data: '{"stock":3}' }, { event: 'opened' }],
+    ping: [{}],
+  };
+  return Object.entries(requests).flatMap(([call, each]) =>
+    each.map((request) => utf8(JSON.stringify({ type: 'chorus-call', callId: '00'.repeat(16), call, request }))),
+  );
 }
 
 /** One case. @returns what the tab was told. @throws Error when it is anything but an answer of the protocol's */
-export async function post(server: BridgeServer, samples: readonly Uint8Array[], seed: number): Promise<string> {
-  const dice = new Dice(seed);
+export async function post(server: BridgeServer, samples: readonly Uint8Array[], one: Case): Promise<string> {
+  const { dice } = one;
   const data = parsed(mutateJson(dice.of(samples), dice, samples));
   // Else most cases would be answered as the first of their name was.
   if (dice.below(4) > 0 && typeof data === 'object' && data !== null && 'callId' in data) data.callId = toHex(random(16));
+  one.input = data;
   const posted: AnswerMessage<BridgeCall>[] = [];
   const taken = server.receive(data, { postMessage: (answer) => posted.push(structuredClone(answer)) });
   if (taken === undefined) return 'ignored';
   await taken;
   const [answer] = posted;
-  if (answer === undefined || posted.length !== 1) throw new Error(`answered ${posted.length} times: ${JSON.stringify(data)}`);
+  if (answer === undefined || posted.length !== 1) throw new Error(`answered ${posted.length} times`);
   const problem = problemOf(answer) ?? (answer.ok ? problemOf(answer.answer) : undefined);
-  if (problem === 'internal') throw new Error(`a fault of the worker's own: ${JSON.stringify(data)}`);
+  if (problem === 'internal') throw new Error(`a fault of the worker's own`);
+  // One word, which the page has a sentence for.
+  if (problem !== undefined && !/^[a-z-]+$/.test(problem)) throw new Error('a refusal that says more than its name');
   return problem ?? 'done';
 }
 
@@ -89,10 +129,11 @@ function parsed(text: Uint8Array): unknown {
 }
 
 /** A click on a notification of another version. @throws Error when it opens anything but a conversation of this app */
-export async function click(seed: number): Promise<string> {
-  const dice = new Dice(seed);
+export async function click(one: Case): Promise<string> {
+  const { dice } = one;
   const sample = utf8(JSON.stringify({ conversationId: 'ab'.repeat(16) }));
   const data = parsed(mutateJson(sample, dice, [sample]));
+  one.input = data;
   const [posted, opened]: [unknown[], string[]] = [[], []];
   const client = { focus: () => Promise.resolve(), postMessage: (message: unknown) => posted.push(message) };
   const clients = {
@@ -109,10 +150,11 @@ export async function click(seed: number): Promise<string> {
 }
 
 /** A stream that says anything, in pieces. @throws Error when the reader does */
-export async function follow(streams: readonly Uint8Array[], seed: number): Promise<string> {
-  const dice = new Dice(seed);
+export async function follow(streams: readonly Uint8Array[], one: Case): Promise<string> {
+  const { dice } = one;
   const bytes = mutate(streams, dice);
   const pieces = [0, dice.below(bytes.length + 1), bytes.length].sort((a, b) => a - b);
+  one.input = { bytes, pieces };
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
       for (const [i, from] of pieces.entries()) controller.enqueue(bytes.slice(from, pieces[i + 1]));

@@ -1,41 +1,34 @@
 import { equal, Secret, toHex } from '../../src/bytes/index.ts';
-import { Dice, mutate } from './mutate.ts';
+import { saidBy, type Confidential } from './confidential.ts';
+import { mutate } from './mutate.ts';
+import type { Case } from './play.ts';
 import type { Target } from './target.ts';
-
-export interface Counted {
-  readonly cases: number;
-  /** Mutated inputs that are valid after all. */
-  readonly taken: number;
-}
 
 /** Objects and lists that a decoder may make for nothing. */
 const FREE = 512;
 /** What a byte of input may become: a field of an object, of some 16 names, is the most that one byte gives. */
 const PER_BYTE = 64;
 
-/** @throws Error with seed and input at the first case in which the target does what it must not */
-export function fuzz(target: Target, cases: number, seed: number): Counted {
-  let taken = 0;
-  for (let number = 0; number < cases; number++) {
-    const bytes = mutate(target.samples, new Dice(seed + number));
-    const wrong = judge(target, bytes);
-    if (wrong === 'taken') taken += 1;
-    else if (wrong !== undefined) {
-      const shown = toHex(bytes.subarray(0, 2000));
-      throw new Error(`${target.name}, seed ${seed + number}: ${wrong}\n${shown}`);
-    }
-  }
-  return { cases, taken };
+/** A mutated input of the target's. @throws Error when the target does what it must not */
+export function decoded(target: Target, one: Case, confidential: Confidential): 'taken' | 'refused' {
+  const bytes = mutate(target.samples, one.dice);
+  one.input = bytes;
+  const verdict = judge(target, bytes, confidential);
+  if (verdict === 'taken') return verdict;
+  if (verdict === undefined) return 'refused';
+  throw new Error(verdict);
 }
 
 /** What is wrong with how the target takes `bytes`; 'taken' when it takes them rightly. */
-export function judge(target: Target, bytes: Uint8Array): string | undefined {
+export function judge(target: Target, bytes: Uint8Array, confidential: Confidential): string | undefined {
   const given = bytes.slice();
   let value: unknown;
   try {
     value = target.decode(given);
   } catch (error) {
     if (!target.allows(error)) return `threw ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+    const givenAway = confidential.givenAwayBy(saidBy(error), bytes);
+    if (givenAway !== undefined) return `gave ${givenAway} away in an error`;
     return equal(given, bytes) ? undefined : 'changed its input, and refused it';
   }
   if (value === undefined) return undefined;

@@ -3,7 +3,9 @@ import { invitationCode } from '../../src/engine/invitation.ts';
 import type { EngineState } from '../../src/engine/state.ts';
 import type { LineReader } from '../../src/engine/turn.ts';
 import { openWorld } from '../support/delivery-world.ts';
-import { random } from '../support/engine-snapshot.ts';
+import { random, type Records } from '../support/engine-snapshot.ts';
+import { drawFor } from './chance.ts';
+import { Confidential, keysIn } from './confidential.ts';
 import { SteppedDevice, type Came } from './stepped-device.ts';
 
 /** All that a server has told the devices of four people, from their accounts' beginning to a removal and a recovery. */
@@ -20,11 +22,23 @@ export interface Cast {
   readonly ben: EngineState;
   readonly now: number;
   readonly lines: LineReader;
+  /** All that the phone has stored. */
+  readonly records: Records;
+  readonly invitationCode: string;
+  /** Of the phrase that the account was recovered with later. */
+  readonly entropy: Uint8Array;
   /** The adder about to add its sibling, and the sibling about to get its Welcome. */
   readonly linking: { readonly adder: EngineState; readonly newcomer: Came };
 }
 
+/** All that the cast has of keys, and what they call themselves and have written. */
+export function confidentialIn({ cast }: PlayedScene): Confidential {
+  return new Confidential([...keysIn(cast), cast.entropy], ['hello', 'Choir', 'anna', 'cara', 'dora', 'tablet']);
+}
+
+/** The same for the same seed, down to the last key. */
 export async function playedScene(): Promise<PlayedScene> {
+  drawFor('scene');
   const world = await openWorld();
   try {
     const device = (): SteppedDevice => new SteppedDevice(world);
@@ -73,6 +87,8 @@ export async function playedScene(): Promise<PlayedScene> {
       ben: ben.state,
       now: world.clock,
       lines: laptop.lines,
+      records: phone.records,
+      invitationCode: code,
       linking,
     };
     const entropy = await laptop.makePhrase();
@@ -80,12 +96,12 @@ export async function playedScene(): Promise<PlayedScene> {
     const { deviceId } = phone.state.device!;
     await laptop.do({ command: 'removeDevice', deviceId: toHex(deviceId) });
     await rest(laptop, ben, cara, dora);
-    await tablet.recover('anna', 'tablet', entropy);
+    await tablet.recover('anna', 'tablet', entropy.slice());
     await rest(tablet, laptop, ben, cara, dora);
     await laptop.do({ command: 'send', conversationId, messageId: random(16), text: 'bye' });
     await ben.do({ command: 'removeMember', conversationId, accountId: toHex(cara.state.account!.accountId) });
     await rest(tablet, laptop, ben, cara, dora);
-    return { came: [...all, tablet].flatMap(({ came }) => came), cast };
+    return { came: [...all, tablet].flatMap(({ came }) => came), cast: { ...cast, entropy } };
   } finally {
     await world.close();
   }

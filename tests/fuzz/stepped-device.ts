@@ -12,7 +12,7 @@ import { step, type StepResult } from '../../src/engine/step.ts';
 import { todosOf } from '../../src/engine/todo.ts';
 import type { LineReader } from '../../src/engine/turn.ts';
 import type { DeliveryWorld } from '../support/delivery-world.ts';
-import { random } from '../support/engine-snapshot.ts';
+import { random, type Records } from '../support/engine-snapshot.ts';
 
 /** Where there is nobody else to wait for, the server's long poll is given up. ms */
 const POLL = 20;
@@ -55,6 +55,11 @@ export class SteppedDevice {
           .map((key) => decodeMessage(stored.get(key)!)),
       );
     };
+  }
+
+  /** All that this device would have stored. */
+  get records(): Records {
+    return new Map([...changesBetween(EMPTY_STATE, this.state, []).puts, ...this.#lines]);
   }
 
   async do(command: Command): Promise<string> {

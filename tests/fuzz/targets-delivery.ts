@@ -1,4 +1,4 @@
-import { toHex, utf8 } from '../../src/bytes/index.ts';
+import { utf8 } from '../../src/bytes/index.ts';
 import { readHeader } from '../../server/submission.ts';
 import { readCount, readFrame, readText } from '../../server/service.ts';
 import { Refusal } from '../../server/problems.ts';
@@ -29,6 +29,7 @@ import {
 import { DecodeError } from '../../src/wire/index.ts';
 import { random } from '../support/engine-snapshot.ts';
 import { commit } from '../support/submissions.ts';
+import { validCalls } from './entries-tabs.ts';
 import type { Samples } from './samples.ts';
 import { target, type Target } from './target.ts';
 import { textOf } from './targets-engine.ts';
@@ -103,16 +104,6 @@ export async function deliveryTargets(samples: Samples): Promise<Target[]> {
     ': heartbeat\n\n',
     'event: stock\ndata: {"stock":3}\n\nevent: gone\ndata: \n\n',
   ].map(utf8);
-  const calls: readonly (readonly [string, object])[] = [
-    ['state', {}],
-    ['messages', { conversationId: samples.conversationId, before: 7, limit: 20 }],
-    ['send', { conversationId: samples.conversationId, text: 'hello' }],
-    ['acceptLinkCode', { code: 'CHORUS1-abc' }],
-    ['recover', { username: 'anna', deviceName: 'laptop', entropy: 'ab'.repeat(32) }],
-    ['startConversation', { usernames: ['ben', 'cleo'], title: 'Choir' }],
-    ['removeDevice', { deviceId: 'ab'.repeat(16) }],
-    ['streamEvent', { event: 'entry', data: '{}' }],
-  ];
   return [
     ...requests.map(([name, schema, value]) =>
       target(`request ${name}`, ['readFrame'], {
@@ -171,7 +162,7 @@ export async function deliveryTargets(samples: Samples): Promise<Target[]> {
       allows: (error) => error instanceof DecodeError,
     }),
     target('call from a tab', ['readCall'], {
-      samples: calls.map(([call, asked]) => utf8(JSON.stringify({ type: 'chorus-call', callId: toHex(random(16)), call, request: asked }))),
+      samples: validCalls(samples.conversationId, 'CHORUS1-abc', samples.invitationCode),
       decode: (bytes) => readCall(parsed(textOf(bytes))),
       allows: never,
     }),

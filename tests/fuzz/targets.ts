@@ -1,5 +1,6 @@
 import { decodeGroupRecords } from '../../src/engine/records.ts';
-import { collectSamples } from './samples.ts';
+import { samplesOf } from './samples.ts';
+import type { PlayedScene } from './scene.ts';
 import type { Target } from './target.ts';
 import { deliveryTargets } from './targets-delivery.ts';
 import { engineTargets } from './targets-engine.ts';
@@ -7,8 +8,8 @@ import { mlsTargets } from './targets-mls.ts';
 import { virtualClientTargets } from './targets-virtual-client.ts';
 
 /** All that takes outside bytes and gives a value, with samples of what a few real devices have sent and stored. */
-export async function allTargets(): Promise<Target[]> {
-  const samples = await collectSamples();
+export async function allTargets(scene: PlayedScene): Promise<Target[]> {
+  const samples = samplesOf(scene);
   const group = decodeGroupRecords(samples.conversationId, samples.records)!;
   return [...virtualClientTargets(), ...mlsTargets(samples, group), ...engineTargets(samples), ...(await deliveryTargets(samples))];
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { toHex } from '../../src/bytes/index.ts';
 import type { Input } from '../../src/engine/input.ts';
 import type { MessageKind, SequenceEntry, StorePort } from '../../src/engine/ports.ts';
@@ -13,7 +12,7 @@ import { PATIENCE } from './eventually.ts';
 /** Steps of the engine over what real devices had stored: what comes in is the test's own choice. */
 export type Records = ReadonlyMap<string, Uint8Array>;
 
-export const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
+export const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
 
 /** The stored state with every MLS state in it, made anew: no secret is shared with another reading. */
 export function stateOf(records: Records): EngineState {

@@ -110,6 +110,13 @@ describe('frames', () => {
     }
   });
 
+  it('a key version that has no next one is none to recover with', () => {
+    const opened = { accountId: randomBytes(16), groupInfo: randomBytes(90), epoch: 1, position: 2, removals: [] };
+    const read = (keyVersion: number) => fromJson(answerFrames['open-recovery'], toJson({ ...opened, keyVersion }));
+    expect(read(2 ** 32 - 2)).toBeDefined();
+    for (const keyVersion of [2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER]) expect(read(keyVersion)).toBeUndefined();
+  });
+
   it('lists are bounded', () => {
     const one = { keyPackageRef: randomBytes(32), keyPackage: randomBytes(10) };
     const batch = (length: number) => toJson({ keyPackages: Array.from({ length }, () => one) });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from '../../../src/engine/protocol.ts';
-import type { EngineState } from '../../../src/engine/state.ts';
+import type { EngineState, WorkItem } from '../../../src/engine/state.ts';
 import { allocate, currentEpoch } from '../../../src/engine/virtual-leaf.ts';
 import { findLeaf, MAX_MESSAGE_LENGTH, memberLeaves, open, type GroupState } from '../../../src/mls/index.ts';
 import {
@@ -108,6 +108,37 @@ describe('a message that is not what it claims to be is refused, and the genuine
     const other = sent.message.slice();
     other.set(random(4), Buffer.from(other).indexOf(groupId));
     await expectRefused(ben(), { ...sent, message: other }, 'wrong-group');
+  });
+});
+
+describe('what a device has written, when the server has made it lose step', () => {
+  async function outOfStep(): Promise<{ state: EngineState; sent: Incoming }> {
+    const { state, sent } = await written(laptop(), id, 'mine');
+    const { state: lost } = await take(state, entryFor(state, groupId, { ...sent, messageId: random(16), position: 1_000 }));
+    expect(lost.conversations.get(id)!.state).toBe('out-of-step');
+    return { state: lost, sent: { ...sent, position: 1_001 } };
+  }
+
+  it('is not gone when something else comes under its name, but shown as not sent', async () => {
+    const { state, sent } = await outOfStep();
+    const result = await take(state, entryFor(state, groupId, { ...sent, message: random(200) }));
+    expect(result.lines).toEqual([]);
+    expect(result.state.conversations.get(id)!.queue).toMatchObject([{ kind: 'text', text: 'mine', problem: 'refused-by-ourselves' }]);
+  });
+
+  it('is a line when it comes, also if it was to be made anew', async () => {
+    const { state, sent } = await outOfStep();
+    const conversation = state.conversations.get(id)!;
+    const queue = conversation.awaitingEcho.map(({ item }) => ({ ...item, unanswered: true }) as WorkItem);
+    const anew = { ...state, conversations: new Map([[id, { ...conversation, awaitingEcho: [], queue }]]) };
+    for (const [waiting, message] of [
+      [state, sent.message],
+      [anew, random(200)],
+    ] as const) {
+      const result = await take(waiting, entryFor(waiting, groupId, { ...sent, message }));
+      expect(result.lines).toMatchObject([{ message: { kind: 'text', text: 'mine' } }]);
+      expect(result.state.conversations.get(id)).toMatchObject({ queue: [], awaitingEcho: [] });
+    }
   });
 });
 
