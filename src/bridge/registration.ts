@@ -81,7 +81,13 @@ export function registerWorker({ onUpdateReady, onWorkerGone, onReplaced }: Regi
   });
 
   const registered = workbox.register({ immediate: true });
-  registered.catch(() => undefined); // who calls `worker` is told
+  // A tab that was loaded past its worker, by Shift and Reload, is not controlled, though there is one that it calls.
+  registered.then(
+    (registration) => {
+      if (registration?.active) controlled = true;
+    },
+    () => undefined, // who calls `worker` is told
+  );
   const lookForUpdate = (): void => {
     if (document.visibilityState === 'visible') workbox.update().catch(() => undefined); // without a network there is none
   };

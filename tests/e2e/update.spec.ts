@@ -18,6 +18,7 @@ test('a new version is offered, taken into use on a click by every tab, and lose
   await sees(ben.page, 'Said before');
   const talk = new URL(ben.page.url()).hash.split('/').at(-1) ?? '';
   const other = await laptop.newTab();
+  await reloadPastWorker(other);
 
   // The server comes back with another build of the app.
   const next = await mkdtemp(join(tmpdir(), 'chorus-app-'));
@@ -51,6 +52,14 @@ test('a new version is offered, taken into use on a click by every tab, and lose
     await rm(next, { recursive: true });
   }
 });
+
+/** As a person does with Shift and Reload. */
+async function reloadPastWorker(page: Page): Promise<void> {
+  const session = await page.context().newCDPSession(page);
+  await Promise.all([page.waitForEvent('load'), session.send('Page.reload', { ignoreCache: true })]);
+  await session.detach();
+  expect(await page.evaluate(() => navigator.serviceWorker.controller)).toBeNull();
+}
 
 test('a tab of a version that the worker does not understand says so, keeps what was written, and goes on when it is reloaded', async ({
   device,
