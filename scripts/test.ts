@@ -1,10 +1,9 @@
-import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBuilt } from './build/build.ts';
-import { ROOT } from './build/layout.ts';
 import { findOrInstallChromium } from './chromium.ts';
+import { playStep, run } from './steps.ts';
 
 // `npm test`: everything that must hold, the quick things first. The last line counts all tests.
 
@@ -48,25 +47,8 @@ process.exit(failures.length > 0 || failed > 0 ? 1 : 0);
 
 /** One step; a failure is kept for the end, so that one run tells all that is wrong. */
 async function step(name: string, action: () => unknown): Promise<void> {
-  const started = Date.now();
-  console.log(`\n== ${name}`);
-  try {
-    await action();
-  } catch (error) {
-    failures.push(name);
-    console.log(error instanceof Error ? error.message : error);
-  }
-  console.log(`== ${name}: ${((Date.now() - started) / 1000).toFixed(1)} s`);
-}
-
-function run(command: string, args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...environment } });
-    child.on('error', reject);
-    child.on('exit', (code, signal) =>
-      code === 0 ? resolve() : reject(new Error(`${command} ended with ${code ?? signal ?? 'an error'}`)),
-    );
-  });
+  const { failed } = await playStep({ name, action });
+  if (failed) failures.push(name);
 }
 
 function readReport(file: string): unknown {

@@ -17,7 +17,10 @@ export type CallMessage = {
 
 export type AnswerMessage<Call extends BridgeCall> =
   | { readonly ok: true; readonly answer: BridgeCalls[Call]['answer'] }
-  /** 'malformed': the worker does not know such a call; a tab of another version than the worker's reloads. */
+  /**
+   * 'malformed': the worker does not know such a call, since the tab is of another version. The tab says so and leaves the
+   * reload to its person: what was to be done may have words in it, which are nowhere else.
+   */
   | { readonly ok: false; readonly problem: 'malformed' | 'internal' | StorageProblem };
 
 /** The worker to a tab, outside of any call: a notification was clicked. */

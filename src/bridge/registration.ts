@@ -44,18 +44,18 @@ export interface RegistrationEvents {
   readonly onUpdateReady: () => void;
   /** The browser has deleted the worker, which it does together with all else of this site. */
   readonly onWorkerGone: () => void;
-  /** Resolves when the tab may be reloaded. */
-  readonly beforeReload: () => Promise<void>;
+  /** Another worker has taken over: resolves when the tab is done, with whether it may be reloaded or its person has to do that. */
+  readonly onReplaced: () => Promise<boolean>;
 }
 
 /**
  * Registers the service worker and looks for new versions of it while the tab is open. The tab reloads when another worker
- * has taken over.
+ * has taken over, unless that would lose what its person has written.
  *
  * From the moment that a tab asks for that, all tabs hold back their calls until the new worker is there. A call that meets
  * the old one while the browser stops it starts it again: then Chromium lets the new one in only after minutes.
  */
-export function registerWorker({ onUpdateReady, onWorkerGone, beforeReload }: RegistrationEvents): Registration {
+export function registerWorker({ onUpdateReady, onWorkerGone, onReplaced }: RegistrationEvents): Registration {
   const workbox = new Workbox(workerScript(), { updateViaCache: 'none' });
   workbox.addEventListener('waiting', onUpdateReady);
 
@@ -76,12 +76,18 @@ export function registerWorker({ onUpdateReady, onWorkerGone, beforeReload }: Re
   navigator.serviceWorker.addEventListener('controllerchange', () => {
     if (navigator.serviceWorker.controller === null) onWorkerGone();
     endHandOver();
-    if (controlled) void beforeReload().then(() => location.reload());
+    if (controlled) void onReplaced().then((mayReload) => mayReload && location.reload());
     controlled = true;
   });
 
   const registered = workbox.register({ immediate: true });
-  registered.catch(() => undefined); // who calls `worker` is told
+  // A tab that was loaded past its worker, by Shift and Reload, is not controlled, though there is one that it calls.
+  registered.then(
+    (registration) => {
+      if (registration?.active) controlled = true;
+    },
+    () => undefined, // who calls `worker` is told
+  );
   const lookForUpdate = (): void => {
     if (document.visibilityState === 'visible') workbox.update().catch(() => undefined); // without a network there is none
   };

@@ -43,7 +43,7 @@ async function start(target: HTMLElement): Promise<void> {
     onWorkerGone: () => {
       if (chorus.view?.phase === 'ready') markDevice();
     },
-    beforeReload: () => chorus.settled(),
+    onReplaced: () => chorus.settle(),
   });
   const bridge = createBridge(registration.worker);
   const chorus = new Chorus(bridge);

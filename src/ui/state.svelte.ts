@@ -25,6 +25,8 @@ export class Chorus {
   /** Why the last look at the state failed. */
   trouble = $state<Trouble>();
   updateReady = $state(false);
+  /** Another version's worker has taken over, and this tab waits for its person to reload it. */
+  outdated = $state(false);
   /** Spoken by screen readers. */
   announcement = $state('');
 
@@ -34,6 +36,7 @@ export class Chorus {
   #looking = false;
   #lookAgain = false;
   #asked: readonly Promise<unknown>[] = [];
+  #misunderstood = false;
 
   constructor(bridge: Bridge) {
     this.#bridge = bridge;
@@ -106,19 +109,27 @@ export class Chorus {
     try {
       return await asked;
     } catch (error) {
-      return { ok: false, problem: troubleOf(error) };
+      const problem = troubleOf(error);
+      this.#misunderstood ||= problem === 'bridge-malformed';
+      return { ok: false, problem };
     } finally {
       this.#asked = this.#asked.filter((other) => other !== asked);
     }
   }
 
-  /** Resolves when all that was asked for is answered, or takes too long. */
-  async settled(): Promise<void> {
+  /**
+   * Another worker has taken over: resolves when all that was asked for is answered, or takes too long, with whether this tab
+   * may be reloaded. Not when something was not understood: its words are in this tab alone, and would be lost.
+   */
+  async settle(): Promise<boolean> {
     const late = new Promise<void>((resolve) => setTimeout(resolve, SETTLE_LIMIT));
     const answered = (async () => {
       while (this.#asked.length > 0) await Promise.allSettled(this.#asked);
     })();
     await Promise.race([answered, late]);
+    this.updateReady = false;
+    this.outdated = this.#misunderstood;
+    return !this.outdated;
   }
 
   /** The messages of a conversation, kept fresh until `close` is called. */

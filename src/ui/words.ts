@@ -56,7 +56,8 @@ const TROUBLES: Readonly<Record<Trouble, string>> = {
     'This passkey can tell who you are, but has nothing to lock Chorus with. Try one of another device or app, or use a passphrase. You can delete it again in the browser’s or system’s settings.',
   internal: 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
   'bridge-internal': 'Something went wrong in Chorus. Try again; if it happens again, reload the page.',
-  'bridge-malformed': 'This page is of an older version of Chorus. Reload it.',
+  'bridge-malformed':
+    'This page is of an older version of Chorus, and not all of it works any more. Copy what you have not sent yet, then reload it.',
   'bridge-no-answer': 'Chorus did not answer in this browser. Reload the page, and if it was not done, try again.',
   'bridge-no-worker':
     'This browser did not let Chorus start. Reload the page; if that does not help, open Chorus outside of a private window and allow it to keep site data.',

@@ -26,7 +26,7 @@ test('without Storage Buckets a swept root is in none of the browser’s files, 
   server,
   device,
 }) => {
-  const kills = rounds({ test: 2, soak: 100 });
+  const kills = rounds({ test: 3, soak: 100 });
   test.setTimeout(120_000 + kills * 20_000);
   const app = await mkdtemp(join(tmpdir(), 'chorus-app-'));
   await cp(APP, app, { recursive: true });

@@ -1,8 +1,9 @@
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from '@playwright/test';
 import { APP } from '../../scripts/build/layout.ts';
+import { rounds } from '../support/rounds.ts';
 import { launchBrowser } from './support/browser.ts';
 import { expect, test } from './support/fixtures.ts';
 
@@ -27,6 +28,7 @@ async function withBrowser(
 
 const cannotRun = (page: Page) => page.getByRole('heading', { name: 'Chorus cannot run here' });
 const cannotStart = (page: Page) => page.getByRole('heading', { name: 'Chorus could not start' });
+const welcome = (page: Page) => page.getByRole('button', { name: 'Create account' });
 const reload = (page: Page) => page.getByRole('button', { name: 'Reload' });
 
 test('a browser without one of the parts is told which', async ({ server }) => {
@@ -60,17 +62,6 @@ test('a browser without one of the parts is told which', async ({ server }) => {
       await expect(cannotRun(page)).toBeVisible();
       await expect(page.getByText('at an address that begins with https')).toBeVisible();
     });
-
-    await test.step('one that refuses a worker says so', async () => {
-      const page = await open();
-      await page.addInitScript(() => {
-        ServiceWorkerContainer.prototype.register = () => Promise.reject(new DOMException('refused', 'SecurityError'));
-      });
-      await page.goto(`http://localhost:${server.port}`);
-      await expect(cannotStart(page)).toBeVisible();
-      await expect(page.getByRole('alert')).toContainText('open Chorus outside of a private window');
-      await expect(reload(page)).toBeVisible();
-    });
   });
 });
 
@@ -88,17 +79,125 @@ test('a browser that is told to store nothing says how to allow it', async ({ se
   );
 });
 
-test('a browser whose databases cannot be opened says so', async ({ server }) => {
-  await withBrowser(
-    async (open) => {
-      const page = await open();
-      await page.goto(`http://localhost:${server.port}`);
-      await expect(cannotStart(page)).toBeVisible();
-      await expect(page.getByRole('alert')).toContainText('This browser does not let Chorus store anything.');
-      await expect(reload(page)).toBeVisible();
-    },
-    (folder) => writeFile(join(folder, 'IndexedDB'), 'a file where a folder should be'),
-  );
+/** What is played in each of the ways below; another way each time. */
+const ROUNDS = rounds({ test: 3, soak: 30 });
+/** A page is there in less, ms. */
+const LONGEST_STEP = 300;
+
+/** A tab says the words, and again after a reload; so does a second one, whose load is cut off at any moment. */
+async function saysEverywhere(tab: () => Promise<Page>, address: string, words: (page: Page) => Promise<void>): Promise<void> {
+  const [first, second] = [await tab(), await tab()];
+  await first.goto(address);
+  await words(first);
+  await Promise.all([first.waitForEvent('load'), reload(first).click()]);
+  await second.goto(address, { waitUntil: 'commit' });
+  await second.waitForTimeout(Math.random() * LONGEST_STEP);
+  await second.reload();
+  for (const page of [first, second]) {
+    await words(page);
+    await page.close();
+  }
+}
+
+test('a browser that has no service worker for us says so in every tab, and starts as soon as it has one', async ({ server }) => {
+  test.setTimeout(60_000 + ROUNDS * 30_000);
+  const ways: readonly [way: string, refuse: () => unknown, words: (page: Page) => Promise<void>][] = [
+    [
+      'none at all',
+      () => Reflect.deleteProperty(Navigator.prototype, 'serviceWorker'),
+      async (page) => {
+        await expect(cannotRun(page)).toBeVisible();
+        await expect(page.getByText('outside of a private window')).toBeVisible();
+      },
+    ],
+    [
+      'one that it refuses',
+      () => (ServiceWorkerContainer.prototype.register = () => Promise.reject(new DOMException('refused', 'SecurityError'))),
+      async (page) => {
+        await expect(cannotStart(page)).toBeVisible();
+        await expect(page.getByRole('alert')).toContainText('open Chorus outside of a private window');
+      },
+    ],
+    [
+      'one that it never answers for',
+      () => (ServiceWorkerContainer.prototype.register = () => new Promise(() => undefined)),
+      async (page) => {
+        await expect(page.getByText(/Starting Chorus…|This takes longer/)).toBeVisible();
+        await page.clock.fastForward(10_000);
+        await expect(page.getByText('This takes longer than it should.')).toBeVisible();
+      },
+    ],
+  ];
+  await withBrowser(async (open) => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const [way, refuse, words] = ways[round % ways.length]!;
+      await test.step(way, async () => {
+        const tab = async (): Promise<Page> => {
+          const page = await open();
+          await page.clock.install();
+          await page.addInitScript(refuse);
+          return page;
+        };
+        await saysEverywhere(tab, `http://localhost:${server.port}`, async (page) => {
+          await words(page);
+          await expect(reload(page)).toBeVisible();
+        });
+      });
+    }
+    const page = await open();
+    await page.goto(`http://localhost:${server.port}`);
+    await expect(welcome(page)).toBeVisible();
+  });
+});
+
+test('a browser whose databases cannot be opened says so in every tab, and starts as soon as they can', async ({ server }) => {
+  test.setTimeout(60_000 + ROUNDS * 60_000);
+  // By what the worker is called: a script of the page's does not reach into it.
+  const ways: Readonly<Record<string, string>> = {
+    throws: "indexedDB.open = () => { throw new DOMException('refused', 'SecurityError'); };",
+    fails: `indexedDB.open = () => {
+      const request = new EventTarget();
+      request.error = new DOMException('refused', 'InvalidStateError');
+      queueMicrotask(() => request.dispatchEvent(new Event('error')));
+      return request;
+    };`,
+  };
+  const app = await mkdtemp(join(tmpdir(), 'chorus-app-'));
+  let folder = '';
+  try {
+    await cp(APP, app, { recursive: true });
+    const cases = Object.entries(ways).map(([way, script]) => `if (location.hostname.startsWith('${way}')) { ${script} }`);
+    await writeFile(join(app, 'sw.js'), `${cases.join('\n')}\n${await readFile(join(app, 'sw.js'), 'utf8')}`);
+    await server.stop();
+    await server.start(app);
+    await withBrowser(
+      async (open) => {
+        const hosts = [...Object.keys(ways).map((way) => `${way}.localhost`), 'localhost'];
+        for (let round = 0; round < ROUNDS; round++) {
+          const host = hosts[round % hosts.length]!;
+          await test.step(host, () =>
+            saysEverywhere(open, `http://${host}:${server.port}`, async (page) => {
+              await expect(cannotStart(page)).toBeVisible();
+              await expect(page.getByRole('alert')).toContainText('This browser does not let Chorus store anything.');
+              await expect(reload(page)).toBeVisible();
+            }),
+          );
+        }
+        // A tab that has said so tries again by itself.
+        const page = await open();
+        await page.goto(`http://localhost:${server.port}`);
+        await expect(cannotStart(page)).toBeVisible();
+        await rm(join(folder, 'IndexedDB'));
+        await expect(welcome(page)).toBeVisible();
+      },
+      async (defaults) => {
+        folder = defaults;
+        await writeFile(join(folder, 'IndexedDB'), 'a file where a folder should be');
+      },
+    );
+  } finally {
+    await rm(app, { recursive: true });
+  }
 });
 
 test('a worker that fails at its start, or never answers, leaves no page blank', async ({ server }) => {

@@ -1,4 +1,5 @@
 import type { Page } from '@playwright/test';
+import { rounds } from '../support/rounds.ts';
 import { callWorker, textsOf } from './support/bridge.ts';
 import { expect, test } from './support/fixtures.ts';
 import {
@@ -11,6 +12,8 @@ import {
   showLinkCode,
   startConversation,
   takeCode,
+  typePhrase,
+  writePhraseDown,
 } from './support/person.ts';
 import { clearData, deleteRoot, fillStorage, limitStorage, makeRoom, upgradeDatabase } from './support/storage.ts';
 
@@ -18,7 +21,10 @@ import { clearData, deleteRoot, fillStorage, limitStorage, makeRoom, upgradeData
 
 const lost = (page: Page) => page.getByRole('heading', { name: 'This device has lost its data' });
 
+const FULL_ROUNDS = rounds({ test: 3, soak: 30 });
+
 test('with a full disk a person is told so, nothing is lost, and with room everything goes out and comes in once', async ({ device }) => {
+  test.setTimeout(120_000 + FULL_ROUNDS * 30_000);
   const [laptop, ben] = await Promise.all([device('laptop'), device('ben')]);
   await limitStorage(laptop);
   await Promise.all([createAccount(laptop.page, 'anna', 'Laptop'), createAccount(ben.page, 'ben', 'Desk')]);
@@ -28,79 +34,135 @@ test('with a full disk a person is told so, nothing is lost, and with room every
   await sees(ben.page, 'before');
   await sees(laptop.page, 'before');
   const talk = new URL(ben.page.url()).hash.split('/').at(-1) ?? '';
-
-  await laptop.goOffline();
-  await send(laptop.page, 'written before');
-  await expect.poll(async () => (await callWorker(laptop.page, 'state', {})).connection.waiting).toBe(1);
-  await fillStorage(laptop.page);
-  await laptop.goOnline();
-  await send(laptop.page, 'written too late');
   const full = laptop.page.getByRole('alert').filter({ hasText: 'The storage of this device is full' });
-  await expect(full.first()).toBeVisible();
   const field = laptop.page.getByRole('textbox', { name: 'Message' });
-  await expect(field).toHaveValue('written too late');
-  await send(ben.page, 'from ben');
-  await sees(ben.page, 'from ben');
-  expect((await textsOf(ben.page, talk)).map(({ text }) => text)).toEqual(['before', 'from ben']);
-  await expect(laptop.page.getByTestId('message-text')).toHaveText(['before', 'written before']);
+  const order = ['before'];
+  /** What else happens while the disk is full. */
+  const meanwhile = [
+    () => Promise.resolve(),
+    () => laptop.worker.stop(),
+    async () => {
+      await laptop.page.reload();
+      await expect(field).toBeVisible();
+    },
+  ];
 
-  await makeRoom(laptop.page);
-  await field.press('Enter');
-  for (const { page } of [laptop, ben]) {
-    for (const text of ['written before', 'written too late', 'from ben']) await sees(page, text);
-    const texts = await textsOf(page, talk);
-    expect(texts.map(({ text }) => text).sort()).toEqual(['before', 'from ben', 'written before', 'written too late']);
-    expect(texts.filter(({ status, alarm }) => status !== 'sent' || alarm)).toEqual([]);
+  for (let round = 0; round < FULL_ROUNDS; round++) {
+    const [early, late, answer] = [`${round} written before`, `${round} written too late`, `${round} from ben`] as const;
+    await laptop.goOffline();
+    await send(laptop.page, early);
+    await expect.poll(async () => (await callWorker(laptop.page, 'state', {})).connection.waiting).toBe(1);
+    await fillStorage(laptop.page);
+    await meanwhile[round % meanwhile.length]?.();
+    await laptop.goOnline();
+    await send(laptop.page, late);
+    await expect(full.first()).toBeVisible();
+    await expect(field).toHaveValue(late);
+    await send(ben.page, answer);
+    await sees(ben.page, answer);
+    // What was encrypted before the disk was full may go out; what comes back of it waits at the server.
+    const without = (await textsOf(ben.page, talk)).map(({ text }) => text).filter((text) => text !== early);
+    expect(without).toEqual([...order, answer]);
+    // The screen has the newest lines.
+    const shown = (): Promise<string[]> => laptop.page.getByTestId('message-text').allInnerTexts();
+    await expect.poll(async () => (await shown()).slice(-4)).toEqual([...order, early].slice(-4));
+
+    await makeRoom(laptop.page);
+    await field.press('Enter');
+    for (const { page } of [laptop, ben]) for (const text of [early, late, answer]) await sees(page, text);
+    const texts = await textsOf(ben.page, talk);
+    order.push(...texts.slice(order.length).map(({ text }) => text));
+    expect(order.slice(-3).sort()).toEqual([early, late, answer].sort());
+    for (const { page } of [laptop, ben]) {
+      const now = await textsOf(page, talk);
+      expect(now.map(({ text }) => text)).toEqual(order);
+      expect(now.filter(({ status, alarm }) => status !== 'sent' || alarm)).toEqual([]);
+    }
+    await expect(full).toHaveCount(0);
   }
-  await expect(full).toHaveCount(0);
 });
 
-test('a device whose data the browser has deleted says so, is linked again, and its old self is removed from another', async ({
+const EVICTIONS = rounds({ test: 3, soak: 12 });
+/** A message is through in less, ms. */
+const LONGEST_STEP = 250;
+
+test('a device whose data the browser has deleted says so, comes back by another device or by the phrase, and its old self is removed', async ({
   device,
 }) => {
+  test.setTimeout(120_000 + EVICTIONS * 60_000);
   const [laptop, phone, ben] = await Promise.all([device('laptop'), device('phone'), device('ben')]);
   await Promise.all([createAccount(laptop.page, 'anna', 'Laptop'), createAccount(ben.page, 'ben', 'Desk')]);
+  const phrase = (await writePhraseDown(laptop.page)).join(' ');
   await linkDevice(phone.page, laptop.page, 'Phone');
   await startConversation(laptop.page, ['ben']);
-  await send(laptop.page, 'before');
+  const talk = new URL(laptop.page.url()).hash.split('/').at(-1) ?? '';
   await openConversation(ben.page, 'anna');
-  await sees(ben.page, 'before');
+  const devices = phone.page.getByRole('list', { name: 'Your devices' });
+  const said: string[] = [];
 
-  await test.step('to the last byte, while the tab is open', async () => {
-    await clearData(laptop, laptop.page, 'all');
-    await expect(lost(laptop.page)).toBeVisible();
-  });
-  await test.step('to make room, between two visits', async () => {
-    await laptop.page.goto('about:blank');
-    await clearData(laptop, laptop.page, 'evicted');
-    await laptop.page.goto(laptop.origin);
-    await expect(lost(laptop.page)).toBeVisible();
-    await expect(laptop.page.getByText('Your browser has deleted what Chorus kept on this device.')).toBeVisible();
-  });
-  await test.step('the recovery phrase is one way back', async () => {
-    await laptop.page.getByRole('button', { name: 'Use your recovery phrase' }).click();
-    await expect(laptop.page.getByLabel('Recovery phrase')).toBeVisible();
+  const ways: readonly [name: string, lose: () => Promise<void>][] = [
+    ['to the last byte, while the tab is open', () => clearData(laptop, laptop.page, 'all')],
+    [
+      'to make room, between two visits',
+      async () => {
+        await laptop.page.goto('about:blank');
+        await clearData(laptop, laptop.page, 'evicted');
+        await laptop.page.goto(laptop.origin);
+      },
+    ],
+    [
+      'to make room, while a message comes in',
+      async () => {
+        await send(ben.page, 'on its way');
+        said.push('on its way');
+        await laptop.page.waitForTimeout(Math.random() * LONGEST_STEP);
+        await clearData(laptop, laptop.page, 'evicted');
+      },
+    ],
+  ];
+  const back = {
+    phrase: async (name: string) => {
+      await typePhrase(laptop.page, 'anna', phrase, name);
+      await laptop.page.getByRole('button', { name: 'Recover account' }).click();
+    },
+    device: async (name: string) => {
+      await laptop.page.getByRole('button', { name: 'Link this device again' }).click();
+      await takeCode(phone.page, await showLinkCode(laptop.page, name));
+      await finishLink(laptop.page, phone.page);
+    },
+  };
+
+  let name = 'Laptop';
+  for (let round = 0; round < EVICTIONS; round++) {
+    const [what, lose] = ways[round % ways.length]!;
+    const way = round % 2 === 0 ? 'phrase' : 'device';
+    const old = name;
+    name = `Laptop, again ${round}`;
+    await test.step(`${what}; back by the ${way}`, async () => {
+      await lose();
+      await expect(lost(laptop.page)).toBeVisible();
+      await expect(laptop.page.getByText('Your browser has deleted what Chorus kept on this device.')).toBeVisible();
+      await send(ben.page, `${round} meanwhile`);
+      await back[way](name);
+      await openConversation(laptop.page, 'ben');
+      await send(laptop.page, `${round} back again`);
+      await sees(ben.page, `${round} back again`);
+    });
+    await test.step('the device that was is removed', async () => {
+      await phone.page.getByRole('link', { name: 'Devices' }).click();
+      await expect(devices.getByRole('listitem')).toHaveCount(3);
+      await phone.page.getByRole('button', { name: `Remove ${old}`, exact: true }).click();
+      await phone.page.getByRole('button', { name: 'Yes, remove' }).click();
+      await expect(devices.getByRole('listitem')).toHaveCount(2);
+      await send(ben.page, `${round} to who is left`);
+      await sees(laptop.page, `${round} to who is left`);
+    });
+    said.push(`${round} meanwhile`, `${round} back again`, `${round} to who is left`);
+    // The device that was not lost has missed nothing, and what is back continues over a reload.
+    await expect.poll(async () => (await textsOf(phone.page, talk)).map(({ text }) => text)).toEqual(said);
     await laptop.page.reload();
-  });
-  await test.step('another device is the other', async () => {
-    await laptop.page.getByRole('button', { name: 'Link this device again' }).click();
-    await takeCode(phone.page, await showLinkCode(laptop.page, 'Laptop, again'));
-    await finishLink(laptop.page, phone.page);
-    await openConversation(laptop.page, 'ben');
-    await send(laptop.page, 'back again');
-    await sees(ben.page, 'back again');
-  });
-  await test.step('the device that was is removed', async () => {
-    const devices = phone.page.getByRole('list', { name: 'Your devices' });
-    await expect(devices.getByRole('listitem')).toHaveCount(3);
-    await phone.page.getByRole('button', { name: 'Remove Laptop', exact: true }).click();
-    await phone.page.getByRole('button', { name: 'Yes, remove' }).click();
-    await expect(devices.getByRole('listitem')).toHaveCount(2);
-    await send(ben.page, 'to who is left');
-    await sees(laptop.page, 'to who is left');
-    await laptop.page.reload();
-    await expect(laptop.page.getByRole('navigation', { name: 'Conversations' })).toBeVisible();
-  });
+    await sees(laptop.page, `${round} to who is left`);
+  }
 });
 
 test('records without their root key are told from a new device, and make room for one', async ({ device }) => {

@@ -29,7 +29,8 @@ async function twoTabs(device: (name: string, options?: { hidesTabs: boolean }) 
 
 const streams = ({ cable }: Device): number => cable.requests.filter((request) => request.startsWith('GET /v1/events')).length;
 
-const ROUNDS = rounds({ test: 3, soak: 60 });
+/** Three of each way to vanish. */
+const ROUNDS = rounds({ test: 9, soak: 60 });
 /** A leader that vanishes while messages come in, ms. */
 const LONGEST_STEP = 300;
 

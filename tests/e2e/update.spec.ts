@@ -6,6 +6,7 @@ import { APP } from '../../scripts/build/layout.ts';
 import { rounds } from '../support/rounds.ts';
 import { textsOf } from './support/bridge.ts';
 import { expect, test } from './support/fixtures.ts';
+import { renameSendCall } from './support/next-version.ts';
 import { createAccount, openConversation, sees, send, startConversation } from './support/person.ts';
 
 test('a new version is offered, taken into use on a click by every tab, and loses nothing', async ({ device, server }) => {
@@ -17,6 +18,7 @@ test('a new version is offered, taken into use on a click by every tab, and lose
   await sees(ben.page, 'Said before');
   const talk = new URL(ben.page.url()).hash.split('/').at(-1) ?? '';
   const other = await laptop.newTab();
+  await reloadPastWorker(other);
 
   // The server comes back with another build of the app.
   const next = await mkdtemp(join(tmpdir(), 'chorus-app-'));
@@ -45,6 +47,64 @@ test('a new version is offered, taken into use on a click by every tab, and lose
     await sees(ben.page, 'Not yet sent');
     for (const page of [laptop.page, ben.page]) {
       expect((await textsOf(page, talk)).map(({ text }) => text)).toEqual(['Said before', 'Said meanwhile', 'Not yet sent']);
+    }
+  } finally {
+    await rm(next, { recursive: true });
+  }
+});
+
+/** As a person does with Shift and Reload. */
+async function reloadPastWorker(page: Page): Promise<void> {
+  const session = await page.context().newCDPSession(page);
+  await Promise.all([page.waitForEvent('load'), session.send('Page.reload', { ignoreCache: true })]);
+  await session.detach();
+  expect(await page.evaluate(() => navigator.serviceWorker.controller)).toBeNull();
+}
+
+test('a tab of a version that the worker does not understand says so, keeps what was written, and goes on when it is reloaded', async ({
+  device,
+  server,
+}) => {
+  const [laptop, ben] = await Promise.all([device('laptop'), device('ben')]);
+  await Promise.all([createAccount(laptop.page, 'anna', 'Laptop'), createAccount(ben.page, 'ben', 'Desk')]);
+  await startConversation(laptop.page, ['ben']);
+  await send(laptop.page, 'Said before');
+  await openConversation(ben.page, 'anna');
+  await sees(ben.page, 'Said before');
+  const talk = new URL(ben.page.url()).hash.split('/').at(-1) ?? '';
+  const other = await laptop.newTab();
+  const field = laptop.page.getByRole('textbox', { name: 'Message' });
+
+  const next = await mkdtemp(join(tmpdir(), 'chorus-app-'));
+  try {
+    await cp(APP, next, { recursive: true });
+    await renameSendCall(next);
+    await server.stop();
+    await server.start(next);
+    await other.evaluate(async () => (await navigator.serviceWorker.getRegistration())?.update());
+    await expect(other.getByText('A new version is ready.')).toBeVisible();
+    await field.fill('Said to the wrong worker');
+    // Sent when this tab has heard of the hand-over: the new worker is the first to get it.
+    await laptop.page.evaluate(() => {
+      new BroadcastChannel('chorus-hand-over').onmessage = () => document.querySelector('form')?.requestSubmit();
+    });
+    await Promise.all([other.waitForEvent('load'), other.getByRole('button', { name: 'Update now' }).dispatchEvent('click')]);
+
+    const older = laptop.page.getByRole('alert').filter({ hasText: 'This page is of an older version of Chorus' });
+    await expect(older).toContainText('Copy what you have not sent yet, then reload it.');
+    await expect(field).toHaveValue('Said to the wrong worker');
+    await expect(laptop.page.getByText('A new version is ready.')).toHaveCount(0);
+    await openConversation(other, 'ben');
+    await send(other, 'Said from the new page');
+    for (const page of [ben.page, laptop.page]) await sees(page, 'Said from the new page');
+
+    await laptop.page.reload();
+    await expect(older).toHaveCount(0);
+    await send(laptop.page, 'Said to the wrong worker');
+    for (const page of [ben.page, laptop.page, other]) await sees(page, 'Said to the wrong worker');
+    for (const page of [ben.page, laptop.page]) {
+      const order = ['Said before', 'Said from the new page', 'Said to the wrong worker'];
+      expect((await textsOf(page, talk)).map(({ text }) => text)).toEqual(order);
     }
   } finally {
     await rm(next, { recursive: true });

@@ -10,6 +10,12 @@ import { controlWorker, type WorkerControl } from './worker-control.ts';
 /** How long a person waits for something that can be pressed, ms. */
 const ACTION_LIMIT = 20_000;
 
+/** A request of a page or of the service worker. */
+export interface Asked {
+  readonly url: string;
+  readonly by: 'page' | 'worker';
+}
+
 /** One browser profile on disk with its own cable to the server. */
 export interface Device {
   readonly name: string;
@@ -21,6 +27,8 @@ export interface Device {
   readonly page: Page;
   readonly cable: Cable;
   readonly worker: WorkerControl;
+  /** All that its pages and its worker have asked for, from the first load on. */
+  readonly asked: readonly Asked[];
   /** One more tab of the app. */
   newTab(): Promise<Page>;
   /** Cuts the cable, and lets the tabs know as the system would. */
@@ -40,9 +48,12 @@ export async function openDevice(name: string, serverPort: number, options: Brow
   // Secure context and one origin per device; Chromium resolves localhost by itself.
   const origin = `http://localhost:${cable.port}`;
 
+  const asked: Asked[] = [];
+
   const open = async (): Promise<RunningBrowser & { page: Page; worker: WorkerControl }> => {
     const { context, close } = await launchBrowser(profile, options);
     context.setDefaultTimeout(ACTION_LIMIT);
+    context.on('request', (request) => asked.push({ url: request.url(), by: request.serviceWorker() === null ? 'page' : 'worker' }));
     await context.grantPermissions(['notifications', 'background-sync', 'clipboard-read', 'clipboard-write'], { origin });
     // A blank tab from which the worker is controlled, so that the app can be without any tab.
     const [blank] = context.pages();
@@ -58,6 +69,7 @@ export async function openDevice(name: string, serverPort: number, options: Brow
     origin,
     profile,
     cable,
+    asked,
     get context() {
       return current.context;
     },
