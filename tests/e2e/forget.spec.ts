@@ -1,6 +1,6 @@
 import type { Locator, Page } from '@playwright/test';
 import { expect, test } from './support/fixtures.ts';
-import { createAccount, line, linkDevice, openConversation, sees, send, startConversation } from './support/person.ts';
+import { createAccount, deleteForMe, line, linkDevice, openConversation, sees, send, startConversation } from './support/person.ts';
 import { rootNamesIn } from './support/profile-search.ts';
 
 /** What this origin still holds: paths of records, and everything else that a page can leave behind. */
@@ -41,14 +41,6 @@ async function expectNothingHeld(page: Page): Promise<void> {
   expect({ records, keys, notifications }).toEqual({ records: [], keys: [], notifications: 0 });
   expect(caches.filter((path) => path.startsWith('/v1/'))).toEqual([]);
   for (const name of databases) expect(name).toMatch(/^chorus/);
-}
-
-async function deleteForMe(page: Page, text: string): Promise<void> {
-  await page.getByRole('button', { name: `Delete for me: ${text}` }).click();
-  const dialog = page.getByRole('dialog', { name: 'Delete this message for you?' });
-  await expect(dialog).toContainText('Everybody else in this conversation keeps it.');
-  await dialog.getByRole('button', { name: 'Delete for me' }).click();
-  await expect(dialog).toHaveCount(0);
 }
 
 const welcome = (page: Page): Locator => page.getByRole('button', { name: 'Create account' });

@@ -114,6 +114,15 @@ export async function sees(page: Page, text: string): Promise<void> {
   await expect(line(page, text)).toHaveAttribute('data-position', /^\d+$/);
 }
 
+/** Deletes a message of the open conversation on all devices of the person. */
+export async function deleteForMe(page: Page, text: string): Promise<void> {
+  await page.getByRole('button', { name: `Delete for me: ${text}` }).click();
+  const dialog = page.getByRole('dialog', { name: 'Delete this message for you?' });
+  await expect(dialog).toContainText('Everybody else in this conversation keeps it.');
+  await dialog.getByRole('button', { name: 'Delete for me' }).click();
+  await expect(dialog).toHaveCount(0);
+}
+
 /** Texts in the log's order, without those that still wait. */
 export async function textsInOrder(page: Page): Promise<string[]> {
   return page.getByRole('list', { name: 'Messages' }).locator('li[data-position] [data-testid="message-text"]').allInnerTexts();

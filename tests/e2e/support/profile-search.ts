@@ -30,9 +30,10 @@ export async function sealedIn(page: Page): Promise<Sealed[]> {
       });
     const database = await done(indexedDB.open('chorus'));
     const all: { store: 'records' | 'keys'; path: string; rootGeneration: number; nonce: number[]; ciphertext: number[] }[] = [];
+    // Asked in one transaction: the device goes on working.
+    const transaction = database.transaction(['records', 'keys']);
     for (const store of ['records', 'keys'] as const) {
-      // Asked in one transaction: the device goes on working.
-      const place = database.transaction(store).objectStore(store);
+      const place = transaction.objectStore(store);
       const [names, values] = await Promise.all([done(place.getAllKeys()), done(place.getAll())]);
       names.forEach((name, index) => {
         const { rootGeneration, nonce, ciphertext } = values[index] as {
