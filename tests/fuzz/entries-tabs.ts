@@ -50,6 +50,7 @@ export function validCalls(conversationId: string, linkCode: string, invitationC
     ['forget', { conversationId, messages: [{ messageKey: 'at-3', position: 3 }] }],
     ['saveDraft', { conversationId, text: 'hel' }],
     ['markRead', { conversationId, position: 3 }],
+    ['notifyWords', { on: true }],
     ['dismissNotice', { noticeId: 'n1' }],
     ['streamRequest', {}],
     ['streamEvent', { event: 'entry', data: '{"sequence":1}' }],

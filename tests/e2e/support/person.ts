@@ -123,6 +123,14 @@ export async function deleteForMe(page: Page, text: string): Promise<void> {
   await expect(dialog).toHaveCount(0);
 }
 
+/** The app's notifications on the screen, as one reads them. */
+export function shownNotifications(page: Page): Promise<string[]> {
+  return page.evaluate(async () => {
+    const registration = await navigator.serviceWorker.ready;
+    return (await registration.getNotifications()).map(({ title, body }) => `${title}: ${body}`);
+  });
+}
+
 /** Texts in the log's order, without those that still wait. */
 export async function textsInOrder(page: Page): Promise<string[]> {
   return page.getByRole('list', { name: 'Messages' }).locator('li[data-position] [data-testid="message-text"]').allInnerTexts();

@@ -135,6 +135,11 @@ export function filesWith(folder: string, bytes: Buffer): string[] {
     .map((path) => relative(folder, path));
 }
 
+/** The same of a text, in either of the forms that a browser writes down. */
+export function filesWithText(folder: string, text: string): string[] {
+  return (['utf8', 'utf16le'] as const).flatMap((form) => filesWith(folder, Buffer.from(text, form)));
+}
+
 /**
  * Shows `look` every 32 bytes in a row, at any place of any file, that may be a random key. Left out are rows that a
  * random one is with a chance below 2^-32: fewer than 20 different bytes, or ASCII alone. The rest is each looked at once,
