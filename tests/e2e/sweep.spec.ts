@@ -8,11 +8,7 @@ import { callWorker } from './support/bridge.ts';
 import { expect, test } from './support/fixtures.ts';
 import { keyNameOf, keysOf, recordsOf, textsUnder, whatOpens } from './support/key-chain.ts';
 import { createAccount, deleteForMe, openConversation, removeMember, sees, send, startConversation } from './support/person.ts';
-import { copyOf, rootNamesIn, rootsIn, sealedIn, searchProfile } from './support/profile-search.ts';
-
-/** Long rounds look at every file; the test leaves out what the browser keeps of the network: the app's own files. */
-const THOROUGH = rounds({ test: 0, soak: 1 }) === 1;
-const LEFT_OUT = THOROUGH ? undefined : /ScriptCache|CacheStorage|Cache_Data/;
+import { copyOf, LEFT_OUT, rootNamesIn, rootsIn, sealedIn, searchProfile } from './support/profile-search.ts';
 
 /** Sets a recovery phrase, as by its page, and waits until the account has it. */
 async function setPhrase(page: Page): Promise<void> {
@@ -116,7 +112,8 @@ test('what was deleted is out of reach of who copies the profile after a sweep, 
     expect([...found.byChain]).toEqual([]);
     expect([...found.asKey]).toEqual([]);
     expect(found.search.windows).toBeGreaterThan(20_000);
-    if (THOROUGH) console.log(`searched ${found.search.files} files, ${found.search.bytes} bytes, ${found.search.windows} windows`);
+    if (LEFT_OUT === undefined)
+      console.log(`searched ${found.search.files} files, ${found.search.bytes} bytes, ${found.search.windows} windows`);
 
     const present = textsUnder(keys, recordsOf(now));
     expect(present.size).toBe(recordsOf(now).length);

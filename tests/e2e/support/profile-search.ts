@@ -6,6 +6,7 @@ import { join, relative } from 'node:path';
 import type { Page } from '@playwright/test';
 import { utf8 } from '../../../src/bytes/index.ts';
 import { encode } from '../../../src/wire/index.ts';
+import { rounds } from '../../support/rounds.ts';
 import type { Device } from './device.ts';
 
 /** What somebody finds who has a copy of a browser's profile folder, and knows all that the store's database ever held. */
@@ -79,6 +80,9 @@ export async function copyOf({ profile }: Pick<Device, 'profile'>): Promise<stri
   await cp(profile, copy, { recursive: true, filter: (path) => !path.includes('Singleton') });
   return copy;
 }
+
+/** Long rounds look at every file; a test leaves out what the browser keeps of the network: the app's own files. */
+export const LEFT_OUT = rounds({ test: 0, soak: 1 }) === 1 ? undefined : /ScriptCache|CacheStorage|Cache_Data/;
 
 export interface Search {
   readonly files: number;
