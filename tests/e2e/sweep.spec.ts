@@ -6,9 +6,10 @@ import type { Page } from '@playwright/test';
 import { rounds } from '../support/rounds.ts';
 import { callWorker } from './support/bridge.ts';
 import { expect, test } from './support/fixtures.ts';
+import { beginSweep, bucketsIn, Kills, timeOfRotation } from './support/kills.ts';
 import { keyNameOf, keysOf, recordsOf, textsUnder, whatOpens } from './support/key-chain.ts';
 import { createAccount, deleteForMe, openConversation, removeMember, sees, send, startConversation } from './support/person.ts';
-import { copyOf, LEFT_OUT, rootNamesIn, rootsIn, sealedIn, searchProfile } from './support/profile-search.ts';
+import { copyOf, filesWith, LEFT_OUT, rootNamesIn, rootsIn, sealedIn, searchProfile } from './support/profile-search.ts';
 
 /** Sets a recovery phrase, as by its page, and waits until the account has it. */
 async function setPhrase(page: Page): Promise<void> {
@@ -143,6 +144,7 @@ test('a browser that is killed in the middle of a sweep has a usable root, and n
   test.setTimeout(120_000 + kills * 20_000);
   const ben = await device('ben');
   await createAccount(ben.page, 'ben', 'Desk');
+  const landed = new Kills();
   for (let kill = 1; kill <= kills; kill++) {
     // A profile for each kill: what Chromium does at the start after next is its own (docs/threat-model.md).
     const laptop = await device(`laptop ${kill}`);
@@ -150,10 +152,14 @@ test('a browser that is killed in the middle of a sweep has a usable root, and n
     await startConversation(laptop.page, ['ben']);
     await send(laptop.page, `message ${kill}`);
     await sees(laptop.page, `message ${kill}`);
+    const look = (): string[] => bucketsIn(laptop.profile);
+    const rotation = await timeOfRotation(laptop.page, look);
     const older = [...(await rootsIn(laptop.page)).values()];
-    callWorker(laptop.page, 'sweep', {}).catch(() => undefined);
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 60));
-    await laptop.kill();
+    const begin = (): Promise<void> => beginSweep(laptop.page, look, rotation);
+    await laptop.kill(begin, () => {
+      if (older.every((root) => filesWith(laptop.profile, root).length === 0)) landed.at('after');
+      else landed.at(look().length > 1 ? 'between' : 'before');
+    });
 
     await openConversation(laptop.page, 'ben');
     await sees(laptop.page, `message ${kill}`);
@@ -170,6 +176,7 @@ test('a browser that is killed in the middle of a sweep has a usable root, and n
     await sees(ben.page, `message ${kill}`);
     await laptop.dispose();
   }
+  landed.report();
 });
 
 test('a worker without any tab sweeps when a background sync wakes it', async ({ device }) => {
