@@ -7,6 +7,8 @@ export interface MessageNotification {
   readonly title: string;
   readonly body: string;
   readonly conversationId: string;
+  /** The person wants to be told who wrote what. */
+  readonly withWords: boolean;
 }
 
 /** The parts of the worker's scope in use. */
@@ -31,8 +33,15 @@ export async function withdrawMessages({ registration }: NotificationScope, tag?
   for (const notification of await registration.getNotifications(tag === undefined ? {} : { tag })) notification.close();
 }
 
-/** The same without who said what. */
-export function withoutWords(notification: MessageNotification): MessageNotification {
+/**
+ * Without who said what, unless the person wants it and no app lock is on: the browser keeps what a notification says in
+ * files of its own, where neither a sweep nor the lock reaches.
+ */
+export function asShown(notification: MessageNotification, hasLock: boolean): MessageNotification {
+  return notification.withWords && !hasLock ? notification : withoutWords(notification);
+}
+
+function withoutWords(notification: MessageNotification): MessageNotification {
   return { ...notification, title: 'Chorus', body: 'A new message' };
 }
 

@@ -7,10 +7,10 @@ import { createRecordStore } from '../src/store/index.ts';
 import { serveAppShell, type PrecacheEntry } from './app-shell.ts';
 import { Background, type Extendable } from './background.ts';
 import {
+  asShown,
   openFromNotification,
   showMessage,
   withdrawMessages,
-  withoutWords,
   type MessageNotification,
   type NotificationScope,
 } from './notifications.ts';
@@ -80,9 +80,8 @@ const runtime = createRuntime({
   readStock: (data) => fromJson(stockFrame, data)?.stock,
 });
 
-/** The browser keeps what a notification says in its files, where the app lock does not reach. */
 async function notify(notification: MessageNotification): Promise<void> {
-  await showMessage(notifications, (await store.lockTerms()) !== undefined ? withoutWords(notification) : notification);
+  await showMessage(notifications, asShown(notification, (await store.lockTerms()) !== undefined));
 }
 
 /** @param lastChance The browser does not repeat this sync if it fails: ask for a new one, which it repeats after pauses of minutes again. */

@@ -81,6 +81,7 @@ const REQUESTS = {
   }),
   saveDraft: v.strictObject({ conversationId, text }),
   markRead: v.strictObject({ conversationId, position }),
+  notifyWords: v.strictObject({ on: v.boolean() }),
   dismissNotice: v.strictObject({ noticeId: key }),
   startAnew: nothing,
   sweepStatus: nothing,

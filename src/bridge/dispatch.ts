@@ -136,6 +136,7 @@ export function createBridgeRuntime(engine: BridgeEngine, sweeper: BridgeSweeper
     forget: (request) => plain({ command: 'forget', ...request }),
     saveDraft: (request) => plain({ command: 'saveDraft', ...request }),
     markRead: (request) => plain({ command: 'markRead', ...request }),
+    notifyWords: (request) => plain({ command: 'notifyWords', ...request }),
     dismissNotice: (request) => plain({ command: 'dismissNotice', ...request }),
     startAnew: () => orProblem(() => engine.startAnew()),
     sweepStatus: () => orProblem(swept),

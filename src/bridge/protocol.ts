@@ -66,6 +66,8 @@ export interface BridgeCalls {
   saveDraft: { request: { conversationId: string; text: string }; answer: CommandResult };
   /** The conversation is on screen up to this position. */
   markRead: { request: { conversationId: string; position: number }; answer: CommandResult };
+  /** Whether notifications on this device say who wrote what; with the app lock on they do not. */
+  notifyWords: { request: { on: boolean }; answer: CommandResult };
   dismissNotice: { request: { noticeId: string }; answer: CommandResult };
   /** Deletes what is left of a device that can no longer be read, so that this browser can be linked anew; nothing of one that can be. */
   startAnew: { request: object; answer: CommandResult };

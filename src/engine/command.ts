@@ -48,6 +48,8 @@ export type Command =
     }
   | { readonly command: 'saveDraft'; readonly conversationId: string; readonly text: string }
   | { readonly command: 'markRead'; readonly conversationId: string; readonly position: number }
+  /** Whether notifications on this device say who wrote what. */
+  | { readonly command: 'notifyWords'; readonly on: boolean }
   | { readonly command: 'dismissNotice'; readonly noticeId: string };
 
 /** Why a command was not taken, by a code that the UI has words for. */

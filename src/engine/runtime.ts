@@ -44,9 +44,10 @@ export interface RuntimePorts {
   /** Runs one task at a time over all contexts of this origin. */
   readonly exclusive: <Result>(task: () => Promise<Result>) => Promise<Result>;
   readonly changed: (change: RuntimeChange) => void;
-  readonly notify: (notification: { tag: string; title: string; body: string; conversationId: string }) => void;
-  /** Takes the notification with this tag from the screen, if it is there. */
-  readonly withdraw: (tag: string) => void;
+  /** `withWords`: the person wants to be told who wrote what. */
+  readonly notify: (notification: { tag: string; title: string; body: string; conversationId: string; withWords: boolean }) => void;
+  /** Takes the notification with this tag from the screen, if it is there; without a tag all of them. */
+  readonly withdraw: (tag?: string) => void;
   /** A person has deleted something, here or on another of their devices: it is to leave the browser's files soon. */
   readonly deleted: () => void;
   /** Everything was deleted: what the browser shows or keeps for this device besides the store is to go too. */
@@ -376,6 +377,7 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
     for (const place of result.dropped) this.#ports.withdraw(tagOf(place));
     const asked = input.type === 'command' ? input.command.command : undefined;
     if (result.dropped.length > 0 || asked === 'forget' || asked === 'discard') this.#ports.deleted();
+    if (asked === 'notifyWords' && !result.state.notifiesWords) this.#ports.withdraw();
     for (const line of result.notifications) await this.#notify(line);
     return result;
   }
@@ -388,6 +390,7 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
       title: view.sender?.username ?? '',
       body: view.text,
       conversationId,
+      withWords: state.notifiesWords,
     });
   }
 

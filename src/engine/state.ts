@@ -43,6 +43,8 @@ export interface EngineState {
   readonly unlinked: boolean;
   /** The server was restored from a backup that lacks what this device's emulation group has done: it can do nothing any more. */
   readonly setBack: boolean;
+  /** The person wants notifications of this device to say who wrote what. */
+  readonly notifiesWords: boolean;
   /** The person has logged out here: as soon as the device is out of the account everything is deleted. */
   readonly leaving: boolean;
 }
@@ -542,6 +544,7 @@ export const EMPTY_STATE: EngineState = {
   notices: [],
   unlinked: false,
   setBack: false,
+  notifiesWords: false,
   leaving: false,
 };
 

@@ -178,6 +178,9 @@ async function command(turn: Turn, asked: Command): Promise<CommandOutcome> {
       return saveDraft(turn, asked);
     case 'markRead':
       return markRead(turn, asked);
+    case 'notifyWords':
+      turn.update({ notifiesWords: asked.on });
+      return undefined;
     case 'dismissNotice':
       turn.update({ notices: turn.state.notices.filter(({ noticeId }) => noticeId !== asked.noticeId) });
       return undefined;

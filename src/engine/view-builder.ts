@@ -43,6 +43,7 @@ export function viewOf(state: EngineState, connection: ConnectionView, storage: 
     link: state.link === undefined || state.link.hidden ? undefined : linkView(state.link, state.linkBlobs.size),
     connection,
     storage,
+    notifiesWords: state.notifiesWords,
     notices: state.notices.map((notice) => ({ ...notice, text: sentenceOf(notice) })),
   };
 }

@@ -161,6 +161,8 @@ export interface StateView {
   readonly connection: ConnectionView;
   /** Why what comes in cannot be kept; undefined once the store has taken something again. Nothing is lost by it. */
   readonly storage: StorageProblem | undefined;
+  /** Notifications say who wrote what, unless the app lock is on. */
+  readonly notifiesWords: boolean;
   /** Things the person must know about, newest first, until dismissed. */
   readonly notices: readonly NoticeView[];
 }

@@ -1,7 +1,10 @@
+import { rm } from 'node:fs/promises';
 import type { Locator, Page } from '@playwright/test';
-import { expect, test } from './support/fixtures.ts';
-import { createAccount, line, linkDevice, openConversation, sees, send, startConversation } from './support/person.ts';
-import { rootNamesIn } from './support/profile-search.ts';
+import { rounds } from '../support/rounds.ts';
+import { expect, test, type Device } from './support/fixtures.ts';
+import { keysOf, keysUnder, recordsOf, textsUnder, whatOpens } from './support/key-chain.ts';
+import { createAccount, deleteForMe, line, linkDevice, openConversation, sees, send, startConversation } from './support/person.ts';
+import { copyOf, filesWith, filesWithText, LEFT_OUT, rootNamesIn, rootsIn, sealedIn, type Sealed } from './support/profile-search.ts';
 
 /** What this origin still holds: paths of records, and everything else that a page can leave behind. */
 async function heldBy(
@@ -41,14 +44,6 @@ async function expectNothingHeld(page: Page): Promise<void> {
   expect({ records, keys, notifications }).toEqual({ records: [], keys: [], notifications: 0 });
   expect(caches.filter((path) => path.startsWith('/v1/'))).toEqual([]);
   for (const name of databases) expect(name).toMatch(/^chorus/);
-}
-
-async function deleteForMe(page: Page, text: string): Promise<void> {
-  await page.getByRole('button', { name: `Delete for me: ${text}` }).click();
-  const dialog = page.getByRole('dialog', { name: 'Delete this message for you?' });
-  await expect(dialog).toContainText('Everybody else in this conversation keeps it.');
-  await dialog.getByRole('button', { name: 'Delete for me' }).click();
-  await expect(dialog).toHaveCount(0);
 }
 
 const welcome = (page: Page): Locator => page.getByRole('button', { name: 'Create account' });
@@ -163,4 +158,97 @@ test('the last device is logged out only by who types the username, and a device
   await yes.click();
   await expect(welcome(page)).toBeVisible();
   await expectNothingHeld(page);
+});
+
+/** A device while somebody copies its profile, and what that copy gives. */
+interface Copied {
+  readonly root: Buffer;
+  readonly keys: readonly Sealed[];
+  readonly records: readonly Sealed[];
+  readonly texts: ReadonlyMap<string, Buffer>;
+}
+
+/** Copies the profile, and reads in it by the root that lies there all that the device holds: also these words. */
+async function readAll(device: Device, words: readonly string[]): Promise<Copied> {
+  const values = await sealedIn(device.page);
+  const [keys, records] = [keysOf(values), recordsOf(values)];
+  const [root] = (await rootsIn(device.page)).values();
+  const copy = await copyOf(device);
+  expect(filesWith(copy, root!)).not.toEqual([]);
+  const texts = textsUnder(keysUnder(root!, keys), records);
+  expect(texts.size).toBe(records.length);
+  for (const word of words) expect([...texts.values()].filter((text) => text.includes(word))).not.toEqual([]);
+  await rm(copy, { recursive: true, force: true });
+  return { root: root!, keys, records, texts };
+}
+
+/** In a copy of the profile nothing opens the records that were there, and these words are in no file. @returns how many roots are in it */
+async function expectUnreadable(device: Device, earlier: Copied, words: readonly string[]): Promise<number> {
+  // The browser deletes files a moment after it has said so.
+  await expect.poll(() => filesWith(device.profile, earlier.root)).toEqual([]);
+  const left = await sealedIn(device.page).catch(() => []);
+  const kept = new Set(left.map(({ path, nonce }) => `${path} ${nonce.toString('hex')}`));
+  const records = earlier.records.filter(({ path, nonce }) => !kept.has(`${path} ${nonce.toString('hex')}`));
+  for (const word of words) expect(records.filter(({ path }) => earlier.texts.get(path)!.includes(word))).not.toEqual([]);
+  const copy = await copyOf(device);
+  const { roots, asKey, byChain } = whatOpens(copy, LEFT_OUT, { ...earlier, keys: [...earlier.keys, ...keysOf(left)], records });
+  expect({ asKey: [...asKey], byChain: [...byChain] }).toEqual({ asKey: [], byChain: [] });
+  for (const word of words) expect(filesWithText(copy, word)).toEqual([]);
+  await rm(copy, { recursive: true, force: true });
+  return roots.length;
+}
+
+/** As a person does, key by key: what stands in the field is there for the browser to see. */
+async function type(page: Page, text: string): Promise<void> {
+  await page.getByRole('textbox', { name: 'Message' }).pressSequentially(text);
+  await expect.poll(() => page.evaluate(() => document.querySelector('textarea')?.value)).toBe(text);
+}
+
+test('of what was deleted no file of the browser holds the words or a key: after a message, after logging out, and after deleting everything', async ({
+  device,
+}) => {
+  test.setTimeout(rounds({ test: 300_000, soak: 3_600_000 }));
+  const [laptop, ben] = await Promise.all([device('laptop'), device('ben')]);
+  const { page } = laptop;
+  await Promise.all([createAccount(page, 'anna', 'Laptop'), createAccount(ben.page, 'ben', 'Desk')]);
+  await startConversation(page, ['ben']);
+  await type(page, 'A wren was here');
+  await page.getByRole('textbox', { name: 'Message' }).press('Enter');
+  await sees(page, 'A wren was here');
+  await openConversation(ben.page, 'anna');
+  await send(ben.page, 'A gull flew by');
+  await sees(page, 'A gull flew by');
+  for (const { page: other } of [ben, laptop]) {
+    await type(other, 'An owl, not sent');
+    await other.getByRole('link', { name: 'Devices' }).click();
+    await openConversation(other, other === page ? 'ben' : 'anna');
+  }
+
+  await test.step('one message, by the sweep that follows', async () => {
+    const earlier = await readAll(laptop, ['A wren was here', 'A gull flew by']);
+    await deleteForMe(page, 'A wren was here');
+    expect(await expectUnreadable(laptop, earlier, ['A wren was here'])).toBe(1);
+    await expect(line(page, 'A gull flew by')).toHaveCount(1);
+  });
+
+  await test.step('all of a device that is logged out', async () => {
+    const words = ['A wren was here', 'A gull flew by', 'An owl, not sent'];
+    const earlier = await readAll(ben, words);
+    await ben.page.getByRole('link', { name: 'Devices' }).click();
+    await ben.page.getByRole('button', { name: 'Log out' }).click();
+    await ben.page.getByLabel('To log out all the same, type your username: ben').fill('ben');
+    await ben.page.getByRole('button', { name: 'Yes, log out' }).click();
+    await expect(welcome(ben.page)).toBeVisible();
+    expect(await expectUnreadable(ben, earlier, words)).toBe(0);
+  });
+
+  await test.step('all of a device whose data is deleted', async () => {
+    const words = ['A gull flew by', 'An owl, not sent'];
+    const earlier = await readAll(laptop, words);
+    await page.getByRole('link', { name: 'Devices' }).click();
+    await page.getByRole('button', { name: 'Delete this device’s data' }).click();
+    await page.getByRole('button', { name: 'Yes, delete everything here' }).click();
+    await expect(welcome(page)).toBeVisible();
+    expect(await expectUnreadable(laptop, earlier, words)).toBe(0);
+  });
 });

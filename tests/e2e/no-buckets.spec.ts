@@ -6,6 +6,7 @@ import { APP } from '../../scripts/build/layout.ts';
 import { rounds } from '../support/rounds.ts';
 import { callWorker } from './support/bridge.ts';
 import { expect, test } from './support/fixtures.ts';
+import { beginSweep, Kills, rootFilesIn, timeOfRotation } from './support/kills.ts';
 import { createAccount } from './support/person.ts';
 import { copyOf, filesInOpfs, filesWith, rootNamesIn } from './support/profile-search.ts';
 
@@ -43,7 +44,7 @@ test('without Storage Buckets a swept root is in none of the browser’s files, 
   const early = await copyOf(laptop);
   for (const half of old) expect(filesWith(early, half)).not.toEqual([]);
 
-  await callWorker(laptop.page, 'sweep', {});
+  const firstRotation = await timeOfRotation(laptop.page, () => rootFilesIn(laptop.profile));
   await halvesIn(laptop.page);
   for (const name of oldNames) expect(await namesNow(laptop.page)).not.toContain(name);
 
@@ -59,17 +60,27 @@ test('without Storage Buckets a swept root is in none of the browser’s files, 
   expect(await namesNow(laptop.page)).toContain('chorus-root-0123456789abcdef-1.crswap');
   expect(filesWith(laptop.profile, halfWritten)).not.toEqual([]);
 
+  const landed = new Kills();
   for (let kill = 1; kill <= kills; kill++) {
     // A profile for each: what Chromium does at the start after next is its own (docs/threat-model.md).
     const username = kill === 1 ? 'anna' : `anna-${kill}`;
     const killed = kill === 1 ? laptop : await device(`laptop ${kill}`);
     if (kill > 1) await createAccount(killed.page, username, 'Laptop');
+    // Another sweep would take away what the first was left with.
+    const look = (): string[] => rootFilesIn(killed.profile);
+    const rotation = kill === 1 ? firstRotation : await timeOfRotation(killed.page, look);
     const before = [...(await filesInOpfs(killed.page))].filter(([name]) => name.startsWith('chorus-root-') && /-[12]$/.test(name));
     const older = before.map(([, content]) => content).filter(({ length }) => length === 32) as [Buffer, Buffer];
     expect(older).toHaveLength(2);
-    callWorker(killed.page, 'sweep', {}).catch(() => undefined);
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
-    await killed.kill();
+    const filesBefore = look();
+    await killed.kill(
+      () => beginSweep(killed.page, look, rotation),
+      () => {
+        const halves = older.filter((half) => filesWith(killed.profile, half).length > 0).length;
+        const same = look().join() === filesBefore.join();
+        landed.at(halves === 0 ? 'after' : halves === 2 && same ? 'before' : 'between');
+      },
+    );
 
     await expect(killed.page.getByRole('link', { name: 'Devices' })).toBeVisible();
     await expect.poll(() => namesNow(killed.page)).toEqual(HALVES);
@@ -87,6 +98,7 @@ test('without Storage Buckets a swept root is in none of the browser’s files, 
     await rm(copy, { recursive: true, force: true });
     await killed.dispose();
   }
+  landed.report();
   for (const folder of [app, early]) await rm(folder, { recursive: true, force: true });
 });
 

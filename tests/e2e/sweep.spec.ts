@@ -1,43 +1,58 @@
-import { rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Page } from '@playwright/test';
 import { rounds } from '../support/rounds.ts';
 import { callWorker } from './support/bridge.ts';
 import { expect, test } from './support/fixtures.ts';
-import { createAccount, openConversation, sees, send, startConversation } from './support/person.ts';
-import {
-  copyOf,
-  openWith,
-  rootNamesIn,
-  rootsIn,
-  sealedIn,
-  searchProfile,
-  wrappingKeyOf,
-  type Sealed,
-  type Search,
-} from './support/profile-search.ts';
+import { beginSweep, bucketsIn, Kills, timeOfRotation } from './support/kills.ts';
+import { keyNameOf, keysOf, recordsOf, textsUnder, whatOpens } from './support/key-chain.ts';
+import { createAccount, deleteForMe, openConversation, removeMember, sees, send, startConversation } from './support/person.ts';
+import { copyOf, filesWith, LEFT_OUT, rootNamesIn, rootsIn, sealedIn, searchProfile } from './support/profile-search.ts';
 
-/** Long rounds look at every file; the test leaves out what the browser keeps of the network: the app's own files. */
-const THOROUGH = rounds({ test: 0, soak: 1 }) === 1;
-const LEFT_OUT = THOROUGH ? undefined : /ScriptCache|CacheStorage|Cache_Data/;
+/** Sets a recovery phrase, as by its page, and waits until the account has it. */
+async function setPhrase(page: Page): Promise<void> {
+  const made = await callWorker(page, 'makePhrase', {});
+  if (!made.ok) throw new Error(made.problem);
+  await callWorker(page, 'confirmPhrase', { phraseId: made.phraseId });
+  await expect.poll(async () => (await callWorker(page, 'state', {})).phrase).toBe('set');
+}
 
-/** What lies in `now` under the same name as it did in `before`, byte for byte. */
-function unchanged(before: readonly Sealed[], now: readonly Sealed[]): Set<Sealed> {
-  const kept = new Map(now.map((sealed) => [`${sealed.store} ${sealed.path}`, sealed]));
-  return new Set(before.filter((sealed) => kept.get(`${sealed.store} ${sealed.path}`)?.nonce.equals(sealed.nonce)));
+/** One more conversation with the same person, told apart by its title. */
+async function talkWithBen(page: Page, title: string): Promise<void> {
+  await callWorker(page, 'startConversation', { usernames: ['ben'], title });
+  await openConversation(page, title);
 }
 
 const devicesPage = async (page: Page): Promise<void> => page.getByRole('link', { name: 'Devices' }).click();
+
+/** The ends of the paths below `prefix`, by what stands before them: `emulation/epoch/<epoch>/` has its records. */
+function foldersIn(paths: Iterable<string>, prefix: string): Map<string, string[]> {
+  const folders = new Map<string, string[]>();
+  for (const path of paths) {
+    if (!path.startsWith(prefix)) continue;
+    const [name = '', ...rest] = path.slice(prefix.length).split('/');
+    folders.set(name, [...(folders.get(name) ?? []), rest.join('/')]);
+  }
+  return folders;
+}
 
 test('what was deleted is out of reach of who copies the profile after a sweep, and was not before', async ({ device }) => {
   test.setTimeout(rounds({ test: 240_000, soak: 1_800_000 }));
   const [laptop, ben] = await Promise.all([device('laptop'), device('ben')]);
   const { page } = laptop;
   await Promise.all([createAccount(page, 'anna', 'Laptop'), createAccount(ben.page, 'ben', 'Desk')]);
-  await startConversation(page, ['ben']);
+  await talkWithBen(page, 'Short-lived');
+  await openConversation(ben.page, 'Short-lived');
+  await setPhrase(page);
+  await talkWithBen(page, 'Lasting');
   await send(page, 'before the sweep');
-  await openConversation(ben.page, 'anna');
+  await openConversation(ben.page, 'Lasting');
   await send(ben.page, 'heard you');
   await sees(page, 'heard you');
+  // Each phrase begins an emulation epoch. The second is named by the short-lived conversation alone when the third begins.
+  await setPhrase(page);
   const before = await sealedIn(page);
   const early = await copyOf(laptop);
 
@@ -45,61 +60,81 @@ test('what was deleted is out of reach of who copies the profile after a sweep, 
   await sees(ben.page, 'one more');
   await send(ben.page, 'and another');
   await sees(page, 'and another');
+  await deleteForMe(page, 'before the sweep');
+  await openConversation(ben.page, 'Short-lived');
+  await removeMember(ben.page, 'anna');
+  await talkWithBen(page, 'In the newest epoch');
+  await send(page, 'uses up an operation');
+  await sees(page, 'uses up an operation');
   await devicesPage(page);
   await page.getByRole('button', { name: 'Renew keys now' }).click();
   await expect(page.getByRole('button', { name: 'Renew keys now' })).toBeEnabled();
-  await expect(page.getByText('waits for the next sweep')).toBeVisible();
   // What comes of the renewal deletes something too, maybe after a sweep.
+  const keysEver = keysOf(before);
   await expect(async () => {
+    keysEver.push(...keysOf(await sealedIn(page)));
     await page.getByRole('button', { name: 'Sweep now' }).click();
     await expect(page.getByText('Nothing was deleted since')).toBeVisible({ timeout: 5_000 });
   }).toPass();
   const now = await sealedIn(page);
   const late = await copyOf(laptop);
 
-  const kept = unchanged(before, now);
-  const gone = before.filter((sealed) => sealed.store === 'records' && !kept.has(sealed));
-  const scopes = (paths: readonly Sealed[]): Set<string> => new Set(paths.map(({ path }) => path.split('/').slice(0, 2).join('/')));
-  // Consumed generations, punctured leaves and the emulation epoch that is over.
-  expect([...scopes(gone)].map((scope) => scope.replace(/[0-9a-f]{16,}/g, 'id'))).toEqual(
-    expect.arrayContaining(['group/id', 'emulation/epoch', 'conversation/id']),
-  );
-  const keysBefore = before.filter(({ store }) => store === 'keys');
-  const [anyKeyBefore, anyKeyNow] = [keysBefore[0]!, now.find(({ store }) => store === 'keys')!];
+  const [records, kept] = [recordsOf(before), new Set(now.map(({ store, path, nonce }) => `${store} ${path} ${nonce.toString('hex')}`))];
+  // Deleted, overwritten, or sealed anew: what lay there then lies there no more.
+  const gone = records.filter(({ store, path, nonce }) => !kept.has(`${store} ${path} ${nonce.toString('hex')}`));
+  let texts = new Map<string, Buffer>();
 
-  await test.step('the search finds the root in the earlier copy, and with it all that lay in the store', () => {
-    let root: Buffer | undefined;
-    searchProfile(early, LEFT_OUT, (window) => {
-      if (root === undefined && openWith(wrappingKeyOf(window), anyKeyBefore) !== undefined) root = Buffer.from(window);
-      return root !== undefined;
-    });
-    expect(root).toBeDefined();
-    const keys = new Map(keysBefore.map((sealed) => [sealed.path, openWith(wrappingKeyOf(root!), sealed)!]));
-    const texts = before
-      .filter(({ store }) => store === 'records')
-      .map((sealed) =>
-        openWith(keys.get(`${sealed.path.split('/').slice(0, -1).slice(0, 2).join('/')}@${sealed.rootGeneration}`)!, sealed),
-      );
-    expect(texts.length).toBeGreaterThan(20);
-    expect(texts.every((text) => text !== undefined)).toBe(true);
-    expect(texts.some((text) => text!.includes('before the sweep'))).toBe(true);
+  await test.step('in the earlier copy the search finds the root, and by its keys all that lay in the store', async () => {
+    const found = whatOpens(early, LEFT_OUT, { keys: keysOf(before), records, texts });
+    expect(found.roots).toHaveLength(1);
+    expect(found.roots[0]!.keys.size).toBe(keysOf(before).length);
+    expect([...found.byChain].sort()).toEqual(records.map(({ path }) => path).sort());
+    texts = textsUnder(found.roots[0]!.keys, records);
+    expect(texts.size).toBe(records.length);
+    // And a key that lay in a file by itself.
+    const [name, key] = [...found.roots[0]!.keys][0]!;
+    const planted = await mkdtemp(join(tmpdir(), 'chorus-planted-'));
+    await writeFile(join(planted, 'file'), Buffer.concat([randomBytes(100), key, randomBytes(100)]));
+    const { asKey } = whatOpens(planted, undefined, { keys: [], records, texts });
+    expect([...asKey].map((path) => keyNameOf(records.find((sealed) => sealed.path === path)!))).toEqual([name]);
+    await rm(planted, { recursive: true });
+    expect([...texts].some(([path, text]) => path.startsWith('message/') && text.includes('before the sweep'))).toBe(true);
   });
 
-  await test.step('in the later copy it finds the new root, and nothing that opens what is gone', () => {
-    // As a root: any key of the earlier store, all of which lay under one. As a key: one record of each scope in which something is gone.
-    const oneEach = new Map(gone.map((sealed) => [[...scopes([sealed])][0], sealed]));
-    const asKey = [...oneEach.values()].slice(0, THOROUGH ? undefined : 2);
-    const found = { newRoot: 0, oldRoot: 0, oldKey: 0 };
-    const search: Search = searchProfile(late, LEFT_OUT, (window) => {
-      const wrapping = wrappingKeyOf(window);
-      if (openWith(wrapping, anyKeyNow) !== undefined) found.newRoot += 1;
-      if (openWith(wrapping, anyKeyBefore) !== undefined) found.oldRoot += 1;
-      if (asKey.some((sealed) => openWith(window, sealed) !== undefined)) found.oldKey += 1;
-      return false;
-    });
-    expect(found).toEqual({ newRoot: 1, oldRoot: 0, oldKey: 0 });
-    expect(search.windows).toBeGreaterThan(20_000);
-    if (THOROUGH) console.log(`searched ${search.files} files, ${search.bytes} bytes, ${search.windows} windows`);
+  await test.step('in the later copy it finds the new root, and neither as a key nor by way of a root anything that opens what is gone', () => {
+    const found = whatOpens(late, LEFT_OUT, { keys: [...keysEver, ...keysOf(now)], records: gone, texts });
+    expect(found.roots).toHaveLength(1);
+    const { keys } = found.roots[0]!;
+    expect([...keys.keys()].sort()).toEqual(
+      keysOf(now)
+        .map(({ path }) => path)
+        .sort(),
+    );
+    expect([...found.byChain]).toEqual([]);
+    expect([...found.asKey]).toEqual([]);
+    expect(found.search.windows).toBeGreaterThan(20_000);
+    if (LEFT_OUT === undefined)
+      console.log(`searched ${found.search.files} files, ${found.search.bytes} bytes, ${found.search.windows} windows`);
+
+    const present = textsUnder(keys, recordsOf(now));
+    expect(present.size).toBe(recordsOf(now).length);
+    // Not what was merely sealed anew.
+    const lost = gone.map(({ path }) => path).filter((path) => present.get(path)?.equals(texts.get(path)!) !== true);
+    expect(lost.filter((path) => /^group\/[0-9a-f]+\/epoch\/\d+\/ratchet\//.test(path))).not.toEqual([]);
+    expect(lost.filter((path) => /^message\//.test(path) && texts.get(path)!.includes('before the sweep'))).toHaveLength(1);
+    const [epochsThen, epochsNow] = [texts, present].map((all) => foldersIn(all.keys(), 'emulation/epoch/')) as [
+      Map<string, string[]>,
+      Map<string, string[]>,
+    ];
+    const lostOfEpochs = foldersIn(lost, 'emulation/epoch/');
+    const punctured = [...epochsNow.keys()].flatMap((epoch) => lostOfEpochs.get(epoch) ?? []);
+    expect(punctured.filter((name) => name.startsWith('pprf/'))).not.toEqual([]);
+    const ended = [...epochsThen].filter(([epoch]) => !epochsNow.has(epoch));
+    expect(ended).not.toEqual([]);
+    for (const [epoch, names] of ended) {
+      expect(names).toContain('header');
+      expect(lostOfEpochs.get(epoch)?.sort()).toEqual(names.sort());
+    }
   });
   for (const copy of [early, late]) await rm(copy, { recursive: true, force: true });
 });
@@ -109,6 +144,7 @@ test('a browser that is killed in the middle of a sweep has a usable root, and n
   test.setTimeout(120_000 + kills * 20_000);
   const ben = await device('ben');
   await createAccount(ben.page, 'ben', 'Desk');
+  const landed = new Kills();
   for (let kill = 1; kill <= kills; kill++) {
     // A profile for each kill: what Chromium does at the start after next is its own (docs/threat-model.md).
     const laptop = await device(`laptop ${kill}`);
@@ -116,10 +152,14 @@ test('a browser that is killed in the middle of a sweep has a usable root, and n
     await startConversation(laptop.page, ['ben']);
     await send(laptop.page, `message ${kill}`);
     await sees(laptop.page, `message ${kill}`);
+    const look = (): string[] => bucketsIn(laptop.profile);
+    const rotation = await timeOfRotation(laptop.page, look);
     const older = [...(await rootsIn(laptop.page)).values()];
-    callWorker(laptop.page, 'sweep', {}).catch(() => undefined);
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 60));
-    await laptop.kill();
+    const begin = (): Promise<void> => beginSweep(laptop.page, look, rotation);
+    await laptop.kill(begin, () => {
+      if (older.every((root) => filesWith(laptop.profile, root).length === 0)) landed.at('after');
+      else landed.at(look().length > 1 ? 'between' : 'before');
+    });
 
     await openConversation(laptop.page, 'ben');
     await sees(laptop.page, `message ${kill}`);
@@ -136,6 +176,7 @@ test('a browser that is killed in the middle of a sweep has a usable root, and n
     await sees(ben.page, `message ${kill}`);
     await laptop.dispose();
   }
+  landed.report();
 });
 
 test('a worker without any tab sweeps when a background sync wakes it', async ({ device }) => {

@@ -2,7 +2,7 @@ import type { Page } from '@playwright/test';
 import { rounds } from '../support/rounds.ts';
 import { callWorker, textsOf } from './support/bridge.ts';
 import { expect, test, type Device } from './support/fixtures.ts';
-import { createAccount, openConversation, sees, send, startConversation } from './support/person.ts';
+import { createAccount, openConversation, sees, send, shownNotifications, startConversation } from './support/person.ts';
 
 // Anna's laptop has two tabs; in this browser the one that is not in front is hidden.
 
@@ -126,16 +126,11 @@ test('tabs share drafts and what was read', async ({ device }) => {
 
 test('a message is notified once when no tab shows the app, and not at all when one does', async ({ device }) => {
   const { laptop, ben, first, second, talk } = await twoTabs(device);
-  const shown = (page: Page): Promise<string[]> =>
-    page.evaluate(async () => {
-      const registration = await navigator.serviceWorker.ready;
-      return (await registration.getNotifications()).map(({ title, body }) => `${title}: ${body}`);
-    });
 
   await second.bringToFront();
   await send(ben.page, 'In plain sight');
   await sees(second, 'In plain sight');
-  expect(await shown(second)).toEqual([]);
+  expect(await shownNotifications(second)).toEqual([]);
 
   // Another site is in front; both tabs are open behind it.
   const elsewhere = await laptop.context.newPage();
@@ -144,7 +139,7 @@ test('a message is notified once when no tab shows the app, and not at all when 
     .poll(() => Promise.all([first, second].map((page) => page.evaluate(() => document.visibilityState))))
     .toEqual(['hidden', 'hidden']);
   await send(ben.page, 'Look here');
-  await expect.poll(() => shown(second)).toEqual(['ben: Look here']);
+  await expect.poll(() => shownNotifications(second)).toEqual(['Chorus: A new message']);
 
   // And with no tab at all, the next one comes with a background sync.
   await first.close();
@@ -155,7 +150,7 @@ test('a message is notified once when no tab shows the app, and not at all when 
   // A page of this origin, once it is there, shows the app as far as the worker can tell.
   await elsewhere.waitForTimeout(4_000);
   await elsewhere.goto(`${laptop.origin}/favicon.svg`);
-  await expect.poll(async () => (await shown(elsewhere)).sort()).toEqual(['ben: And here', 'ben: Look here']);
+  await expect.poll(() => shownNotifications(elsewhere)).toEqual(['Chorus: A new message', 'Chorus: A new message']);
   const { conversations } = await callWorker(elsewhere, 'state', {});
   expect(conversations.find(({ conversationId }) => conversationId === talk)?.unread).toBe(2);
 });

@@ -63,6 +63,7 @@ export function validCalls(conversationId: string, linkCode: string, invitationC
     closeLink: [{}],
     renewKeys: [{}],
     removeDevice: [{ deviceId: 'ab'.repeat(16) }],
+    notifyWords: [{ on: true }],
     logOut: [{}],
     deleteData: [{}],
     startConversation: [{ usernames: ['ben', 'cleo'], title: 'Choir' }],

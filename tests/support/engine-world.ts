@@ -123,9 +123,9 @@ export class TestDevice {
   #lost: string | undefined;
   #running: { readonly runtime: EngineRuntime; readonly stop: AbortController };
   readonly #watchers = new Set<() => void>();
-  readonly notifications: { readonly title: string; readonly body: string }[] = [];
-  /** Tags of notifications taken back. */
-  readonly withdrawn: string[] = [];
+  readonly notifications: { readonly title: string; readonly body: string; readonly withWords: boolean }[] = [];
+  /** Tags of notifications taken back; undefined for all of them. */
+  readonly withdrawn: (string | undefined)[] = [];
   /** How often the store was to be swept soon. */
   deleted = 0;
   /** How often everything was deleted. */

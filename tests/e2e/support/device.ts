@@ -36,8 +36,11 @@ export interface Device {
   goOnline(): Promise<void>;
   /** Ends the browser and starts it anew on the same profile. */
   restart(): Promise<void>;
-  /** Kills the browser where it stands, with SIGKILL, and starts it anew on the same profile. */
-  kill(): Promise<void>;
+  /**
+   * Kills the browser where it stands, with SIGKILL, as soon as `when` has resolved, and starts it anew on the same profile;
+   * `meanwhile` sees what the kill has left.
+   */
+  kill(when?: () => Promise<void>, meanwhile?: () => void): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -96,10 +99,16 @@ export async function openDevice(name: string, serverPort: number, options: Brow
       await current.close();
       current = await open();
     },
-    kill: async () => {
+    kill: async (when, meanwhile) => {
       const closed = current.context.waitForEvent('close', { timeout: 0 });
-      execFileSync('pkill', ['-KILL', '-f', `user-data-dir=${profile}`]);
+      // Found before: looking for them takes longer than a sweep.
+      const processes = execFileSync('pgrep', ['-f', `user-data-dir=${profile}`], { encoding: 'utf8' })
+        .trim()
+        .split('\n');
+      await when?.();
+      for (const id of processes) endProcess(Number(id));
       await closed;
+      meanwhile?.();
       current = await open();
     },
     dispose: async () => {
@@ -108,6 +117,14 @@ export async function openDevice(name: string, serverPort: number, options: Brow
       await rm(profile, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+function endProcess(id: number): void {
+  try {
+    process.kill(id, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // gone with its parent
+  }
 }
 
 /** Changes `navigator.onLine` in every tab. Not `context.setOffline`: it waits for ever for a worker that is stopped. */

@@ -114,6 +114,23 @@ export async function sees(page: Page, text: string): Promise<void> {
   await expect(line(page, text)).toHaveAttribute('data-position', /^\d+$/);
 }
 
+/** Deletes a message of the open conversation on all devices of the person. */
+export async function deleteForMe(page: Page, text: string): Promise<void> {
+  await page.getByRole('button', { name: `Delete for me: ${text}` }).click();
+  const dialog = page.getByRole('dialog', { name: 'Delete this message for you?' });
+  await expect(dialog).toContainText('Everybody else in this conversation keeps it.');
+  await dialog.getByRole('button', { name: 'Delete for me' }).click();
+  await expect(dialog).toHaveCount(0);
+}
+
+/** The app's notifications on the screen, as one reads them. */
+export function shownNotifications(page: Page): Promise<string[]> {
+  return page.evaluate(async () => {
+    const registration = await navigator.serviceWorker.ready;
+    return (await registration.getNotifications()).map(({ title, body }) => `${title}: ${body}`);
+  });
+}
+
 /** Texts in the log's order, without those that still wait. */
 export async function textsInOrder(page: Page): Promise<string[]> {
   return page.getByRole('list', { name: 'Messages' }).locator('li[data-position] [data-testid="message-text"]').allInnerTexts();

@@ -6,6 +6,7 @@ import { join, relative } from 'node:path';
 import type { Page } from '@playwright/test';
 import { utf8 } from '../../../src/bytes/index.ts';
 import { encode } from '../../../src/wire/index.ts';
+import { rounds } from '../../support/rounds.ts';
 import type { Device } from './device.ts';
 
 /** What somebody finds who has a copy of a browser's profile folder, and knows all that the store's database ever held. */
@@ -30,9 +31,10 @@ export async function sealedIn(page: Page): Promise<Sealed[]> {
       });
     const database = await done(indexedDB.open('chorus'));
     const all: { store: 'records' | 'keys'; path: string; rootGeneration: number; nonce: number[]; ciphertext: number[] }[] = [];
+    // Asked in one transaction: the device goes on working.
+    const transaction = database.transaction(['records', 'keys']);
     for (const store of ['records', 'keys'] as const) {
-      // Asked in one transaction: the device goes on working.
-      const place = database.transaction(store).objectStore(store);
+      const place = transaction.objectStore(store);
       const [names, values] = await Promise.all([done(place.getAllKeys()), done(place.getAll())]);
       names.forEach((name, index) => {
         const { rootGeneration, nonce, ciphertext } = values[index] as {
@@ -78,6 +80,9 @@ export async function copyOf({ profile }: Pick<Device, 'profile'>): Promise<stri
   await cp(profile, copy, { recursive: true, filter: (path) => !path.includes('Singleton') });
   return copy;
 }
+
+/** Long rounds look at every file; a test leaves out what the browser keeps of the network: the app's own files. */
+export const LEFT_OUT = rounds({ test: 0, soak: 1 }) === 1 ? undefined : /ScriptCache|CacheStorage|Cache_Data/;
 
 export interface Search {
   readonly files: number;
@@ -132,6 +137,11 @@ export function filesWith(folder: string, bytes: Buffer): string[] {
     .map((entry) => join(entry.parentPath, entry.name))
     .filter((path) => contentOf(path)?.includes(bytes) === true)
     .map((path) => relative(folder, path));
+}
+
+/** The same of a text, in either of the forms that a browser writes down. */
+export function filesWithText(folder: string, text: string): string[] {
+  return (['utf8', 'utf16le'] as const).flatMap((form) => filesWith(folder, Buffer.from(text, form)));
 }
 
 /**

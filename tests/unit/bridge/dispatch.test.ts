@@ -134,6 +134,7 @@ describe('calls become what the engine offers', () => {
     ['logOut', {}],
     ['saveDraft', { conversationId: 'aa', text: '' }],
     ['markRead', { conversationId: 'aa', position: 3 }],
+    ['notifyWords', { on: true }],
     ['dismissNotice', { noticeId: 'n' }],
   ] as const)('%s is the command of its name', async (name, request) => {
     const { commands, call } = engine();

@@ -41,6 +41,7 @@ const REQUESTS: Record<BridgeCall, object> = {
   deleteData: {},
   saveDraft: { conversationId: CONVERSATION, text: '' },
   markRead: { conversationId: CONVERSATION, position: 7 },
+  notifyWords: { on: true },
   dismissNotice: { noticeId: 'n1' },
   streamRequest: {},
   streamEvent: { event: 'entry', data: '{}' },

@@ -37,6 +37,15 @@ describe('what runs at a person’s', () => {
     expect(found(files, /\bconsole\s*[.[]\w*/g)).toEqual([]);
   });
 
+  it('has the browser keep nothing that stands in a field, but for the username', () => {
+    // Chromium writes what a form holds into its session files, in clear, unless told otherwise.
+    const fields = found(files, /<(?:input|textarea)\b(?:[^>{"]|"[^"]*"|\{(?:[^{}]|\{[^{}]*\})*\})*>/g);
+    expect(fields.length).toBeGreaterThan(15);
+    const kept = fields.filter((field) => !/autocomplete="off"|type="checkbox"/.test(field));
+    expect(kept.filter((field) => !field.includes('autocomplete="username"'))).toEqual([]);
+    expect(kept).toHaveLength(2);
+  });
+
   it('asks nobody but its own server', () => {
     const pages = [
       'index.html',

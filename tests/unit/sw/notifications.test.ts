@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { openFromNotification, showMessage, withdrawMessages, withoutWords, type NotificationScope } from '../../../sw/notifications.ts';
+import { asShown, openFromNotification, showMessage, withdrawMessages, type NotificationScope } from '../../../sw/notifications.ts';
 
-const MESSAGE = { tag: 'aa/7', title: 'bert', body: 'Hello', conversationId: 'aa' };
+const MESSAGE = { tag: 'aa/7', title: 'bert', body: 'Hello', conversationId: 'aa', withWords: true };
 
 interface Given {
   readonly permission?: NotificationPermission;
@@ -38,18 +38,24 @@ const clicked = (data: unknown) => {
 };
 
 describe('a new message', () => {
-  it('behind the app lock is told without who said what', async () => {
+  it.each([
+    ['as long as the person has not asked for it', { withWords: false, hasLock: false }],
+    ['behind the app lock, even if the person has asked for it', { withWords: true, hasLock: true }],
+  ])('is told without who said what, %s', async (_when, { withWords, hasLock }) => {
     const { scope, shown } = scopeWith();
-    await showMessage(scope, withoutWords(MESSAGE));
+    await showMessage(scope, asShown({ ...MESSAGE, withWords }, hasLock));
     expect(JSON.stringify(shown)).not.toMatch(/bert|Hello/);
     expect(shown).toMatchObject([['Chorus', { body: 'A new message', tag: 'aa/7', data: { conversationId: 'aa' } }]]);
   });
 
-  it.each([[[]], [['hidden']], [['hidden', 'hidden']]] as const)('is shown once while the tabs are %j', async (tabs) => {
-    const { scope, shown } = scopeWith({ tabs });
-    await showMessage(scope, MESSAGE);
-    expect(shown).toEqual([['bert', expect.objectContaining({ body: 'Hello', tag: 'aa/7', data: { conversationId: 'aa' } })]]);
-  });
+  it.each([[[]], [['hidden']], [['hidden', 'hidden']]] as const)(
+    'is shown once while the tabs are %j, with who said what if the person wants it',
+    async (tabs) => {
+      const { scope, shown } = scopeWith({ tabs });
+      await showMessage(scope, asShown(MESSAGE, false));
+      expect(shown).toEqual([['bert', expect.objectContaining({ body: 'Hello', tag: 'aa/7', data: { conversationId: 'aa' } })]]);
+    },
+  );
 
   it('is not shown while any tab is in view', async () => {
     const { scope, shown } = scopeWith({ tabs: ['hidden', 'visible'] });
