@@ -33,7 +33,16 @@ export interface Ran {
  * faster with the first few. @throws Error when the process ends without figures
  */
 export function simulate(seeds: number | readonly number[], schedules: number, ...more: readonly string[]): Promise<Ran> {
-  const given = ['--import', 'tsx', SCRIPT, '--seed', String(seeds), '--schedules', `${schedules}`, '--figures', ...more];
+  return run('--seed', String(seeds), '--schedules', `${schedules}`, ...more);
+}
+
+/** The same for schedules that are there already, each as JSON. */
+export function playAgain(schedules: readonly string[], ...more: readonly string[]): Promise<Ran> {
+  return run(...schedules.flatMap((schedule) => ['--schedule', schedule]), ...more);
+}
+
+function run(...options: readonly string[]): Promise<Ran> {
+  const given = ['--import', 'tsx', SCRIPT, '--figures', ...options];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, given, { stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';

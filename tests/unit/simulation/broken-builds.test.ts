@@ -19,7 +19,7 @@ const WORLD: Partial<Record<Broken, readonly string[]>> = { 'emulation-fence': C
 
 describe.concurrent('a build that is broken on purpose', () => {
   it.each(BROKEN)(`is caught within ${SCHEDULES} schedules: without %s`, async (rule) => {
-    const { figures, output } = await simulate(FIRST_SEED[rule] ?? 1, SCHEDULES, '--break', rule, ...(WORLD[rule] ?? []));
+    const { figures, output } = await simulate(FIRST_SEED[rule] ?? 1, SCHEDULES, '--no-shrink', '--break', rule, ...(WORLD[rule] ?? []));
     const broken = output.split('\n').find((line) => line.startsWith(`seed ${figures.failed}: `));
     console.log(`without ${rule}: caught by schedule ${figures.schedules}, ${broken ?? 'by nothing'}`);
     expect(figures.failed).not.toBeNull();
