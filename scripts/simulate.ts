@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { substitute, BROKEN, type Broken } from '../tests/simulation/broken/substitute.ts';
+import { addFaults, allFaults, noFaults } from '../tests/simulation/faults.ts';
 import type { Outcome } from '../tests/simulation/run.ts';
 import type { Schedule } from '../tests/simulation/schedule.ts';
 
@@ -87,7 +88,7 @@ function describe({ schedule, outcome }: { readonly schedule: Schedule; readonly
 async function main(): Promise<void> {
   const { given, seeds, schedules, shape, seconds: most, broken, shrinks, trace, figures } = readOptions();
   const { drawSchedule, play, shrink } = await load(broken);
-  const total = { schedules: 0, events: 0, faults: 0, checks: 0, sealed: 0, texts: 0, sweeps: 0, hours: 0 };
+  const total = { schedules: 0, events: 0, faults: noFaults(), checks: 0, sealed: 0, texts: 0, sweeps: 0, hours: 0 };
   const started = performance.now();
   let failed: number | undefined;
   const elapsed = (): number => (performance.now() - started) / 1000;
@@ -98,7 +99,8 @@ async function main(): Promise<void> {
     const seed = Number(schedule.seed);
     const outcome = await play(schedule);
     total.schedules += 1;
-    for (const name of ['events', 'faults', 'checks', 'sealed', 'texts', 'sweeps'] as const) total[name] += outcome.figures[name];
+    addFaults(total.faults, outcome.figures.faults);
+    for (const name of ['events', 'checks', 'sealed', 'texts', 'sweeps'] as const) total[name] += outcome.figures[name];
     total.hours += outcome.figures.time / 3_600_000;
     if (trace) say([`seed ${seed}, trace ${outcome.digest}`, ...outcome.lines].join('\n'));
     if (outcome.violation === undefined) continue;
@@ -110,7 +112,7 @@ async function main(): Promise<void> {
   const rate = (total.schedules / seconds).toFixed(2);
   const { events, faults, checks, sealed } = total;
   say(
-    `${total.schedules} schedules in ${seconds.toFixed(1)} s (${rate} a second): ${events} events, ${faults} faults, ${checks} checks, ${sealed} AEAD uses`,
+    `${total.schedules} schedules in ${seconds.toFixed(1)} s (${rate} a second): ${events} events, ${allFaults(faults)} faults, ${checks} checks, ${sealed} AEAD uses`,
   );
   if (figures) say(JSON.stringify({ ...total, seconds, failed: failed ?? null }));
   if (failed !== undefined) process.exitCode = 1;

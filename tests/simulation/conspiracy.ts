@@ -60,7 +60,8 @@ async function submit(world: World, device: Device, id: string, epoch: number, m
     commit: undefined,
   };
   world.judge.forgeries.add(toHex(submission.messageId));
-  await delivery.send('submit', submission, proof, new AbortController().signal);
+  const answer = await delivery.send('submit', submission, proof, new AbortController().signal);
+  if (answer.outcome === 'done') world.befell('conspire');
 }
 
 function recordsUnder(device: Device, prefix: string): Map<string, Uint8Array> {

@@ -7,6 +7,7 @@ import { StoreError, type Exclusive } from '../../src/store/index.ts';
 import { Sweeper } from '../../sw/sweeper.ts';
 import { Dice } from './dice.ts';
 import { Disk, type Stored } from './disk.ts';
+import type { Fault } from './faults.ts';
 import { Lock } from './lock.ts';
 import { Mortal } from './mortal.ts';
 import type { Fate, Line, Network } from './network.ts';
@@ -44,6 +45,8 @@ export interface DeviceParts {
   readonly started: (device: Device) => void;
   /** Called when a step begins. */
   readonly stepBegins: (device: Device, process: Mortal) => void;
+  /** Called when something that was to befall it has. */
+  readonly befell: (fault: Fault) => void;
   /** Sees every request that leaves. */
   readonly sent: (device: Device, path: string, body: Uint8Array) => void;
 }
@@ -80,7 +83,8 @@ export class Device implements Line {
     this.#parts = parts;
     this.server = parts.server;
     this.#dice = new Dice(`${seed}/${name}`);
-    this.disk = new Disk(parts.scheduler, new Dice(`${seed}/${name}/browser`).chance(WITH_BUCKETS), copied?.disk);
+    const hasBuckets = new Dice(`${seed}/${name}/browser`).chance(WITH_BUCKETS);
+    this.disk = new Disk(parts.scheduler, hasBuckets, () => parts.befell('full-disk'), copied?.disk);
     this.#lock = new Lock(parts.scheduler);
   }
 

@@ -19,9 +19,10 @@ export async function signUp(world: World, username: string): Promise<Person> {
   return person;
 }
 
-export async function write(world: World, device: Device, pick: number, process = device.process): Promise<void> {
+/** @returns whether the worker says that it is kept */
+export async function write(world: World, device: Device, pick: number, process = device.process): Promise<boolean> {
   const conversation = await conversationAt(world, device, pick, ({ state }) => state !== 'left');
-  if (conversation === undefined) return;
+  if (conversation === undefined) return false;
   const { conversationId } = conversation;
   const messageId = world.fate.bytes(16);
   const { username } = world.ownerOf(device);
@@ -30,6 +31,7 @@ export async function write(world: World, device: Device, pick: number, process 
   world.judge.texts.write(written);
   world.trace.say(world.scheduler, `${device.name} writes "${text}" in ${conversationId.slice(0, 6)}`);
   written.kept = (await world.command(device, { command: 'send', conversationId, messageId, text }, process)) === true;
+  return written.kept;
 }
 
 export async function create(world: World, device: Device, whom: number): Promise<string | undefined> {
@@ -119,12 +121,15 @@ export async function makePhrase(world: World, device: Device): Promise<void> {
   world.ownerOf(device).entropy = entropy;
 }
 
-/** A new device joins with the phrase. */
-export async function recover(world: World, person: Person): Promise<void> {
+/** A new device joins with the phrase, which is made first if there is none. */
+export async function recover(world: World, person: Person, prepare: (device: Device) => void): Promise<void> {
+  const other = person.devices.find(({ isAtWork }) => isAtWork);
+  if (person.entropy === undefined && other !== undefined) await makePhrase(world, other);
   const { entropy } = person;
   if (entropy === undefined) return;
   const device = world.device(`${person.username} ${person.devices.length + 1}`);
   person.devices.push(device);
+  prepare(device);
   device.start();
   world.trace.say(world.scheduler, `${device.name} joins with the phrase`);
   const asked = { username: person.username, deviceName: device.name };
@@ -133,6 +138,14 @@ export async function recover(world: World, person: Person): Promise<void> {
     if (outcome?.ok === true) return;
     await world.pause(10_000);
     if ((await world.view(device))?.phase === 'ready') return;
+  }
+}
+
+/** After a recovery: whether to join where somebody added the person and none of the devices has answered. */
+export async function answerQuestions(world: World, device: Device): Promise<void> {
+  for (const { groupId, wish, members } of device.state.rejoining?.groups ?? []) {
+    if (wish === 'ask' && members !== undefined)
+      await world.command(device, { command: 'decideRejoin', conversationId: hex(groupId), join: true });
   }
 }
 

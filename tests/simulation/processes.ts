@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import type { Faults } from './faults.ts';
 
 /** Simulations in processes of their own: virtual time needs the globals of a whole process, and a build is broken for one. */
 
@@ -10,7 +11,8 @@ const SCRIPT = fileURLToPath(new URL('../../scripts/simulate.ts', import.meta.ur
 export interface Figures {
   readonly schedules: number;
   readonly events: number;
-  readonly faults: number;
+  /** That took effect. */
+  readonly faults: Faults;
   readonly checks: number;
   readonly sealed: number;
   readonly texts: number;

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { playAgain, simulate } from '../../simulation/processes.ts';
+import { noFaults } from '../../simulation/faults.ts';
 import { Violation } from '../../simulation/judge.ts';
 import type { Outcome } from '../../simulation/run.ts';
 import type { Happening, Schedule } from '../../simulation/schedule.ts';
@@ -8,7 +9,7 @@ import { shrink } from '../../simulation/shrink.ts';
 vi.setConfig({ testTimeout: 600_000 });
 
 const CLAIM = 'what holds';
-const FIGURES = { events: 0, faults: 0, checks: 0, sealed: 0, texts: 0, sweeps: 0, time: 0 };
+const FIGURES = { events: 0, faults: noFaults(), checks: 0, sealed: 0, texts: 0, sweeps: 0, time: 0 };
 
 function outcome(claim: string | undefined): Outcome {
   return { violation: claim === undefined ? undefined : new Violation(claim, ''), digest: '', lines: [], figures: FIGURES };
