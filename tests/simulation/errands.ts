@@ -1,7 +1,7 @@
 import type { ConversationView } from '../../src/engine/view.ts';
 import type { Device } from './device.ts';
 import { Died } from './device.ts';
-import { MARK } from './texts.ts';
+import { ask, MARK, shownName } from './texts.ts';
 import type { Person, World } from './world.ts';
 
 /** What people do with their devices, each to its end or until it fails; nobody else waits for it. */
@@ -12,7 +12,7 @@ export async function signUp(world: World, username: string): Promise<Person> {
   const person: Person = { username, devices: [device], entropy: undefined, busy: false };
   world.people.push(person);
   device.start();
-  await world.command(device, { command: 'createAccount', username, deviceName: device.name });
+  await world.command(device, { command: 'createAccount', username, deviceName: shownName(device.name) });
   const account = await world.untilView(device, (view) => view.account);
   if (account === undefined) throw new Error(`${username} has no account`);
   world.accountNames.set(account.accountId, username);
@@ -43,7 +43,10 @@ export async function create(world: World, device: Device, whom: number): Promis
   world.trace.say(world.scheduler, `${device.name} begins ${hex(groupId).slice(0, 6)} with ${usernames.join(', ')}`);
   const members = await find(device, usernames);
   if (members === undefined) return undefined;
-  await world.command(device, { command: 'startConversation', groupId, members, title: `club of ${device.name}` });
+  const title = `${MARK}${device.name}: a club`;
+  world.judge.texts.titles.set(hex(groupId), title);
+  ask(world.judge.texts.invited, hex(groupId), usernames);
+  await world.command(device, { command: 'startConversation', groupId, members, title });
   return hex(groupId);
 }
 
@@ -58,6 +61,7 @@ export async function add(world: World, device: Device, where: number, whom: num
   const [member] = (await find(device, [person.username])) ?? [];
   if (member === undefined) return;
   const { conversationId } = conversation;
+  ask(world.judge.texts.invited, conversationId, [person.username]);
   await world.command(device, { command: 'addMember', conversationId, messageId: world.fate.bytes(16), member });
 }
 
@@ -68,6 +72,7 @@ export async function remove(world: World, device: Device, where: number, whom: 
   if (conversation === undefined || member === undefined) return;
   const { conversationId } = conversation;
   world.trace.say(world.scheduler, `${device.name} removes ${member.username} from ${conversationId.slice(0, 6)}`);
+  ask(world.judge.texts.expelled, conversationId, [member.username]);
   await world.command(device, { command: 'removeMember', conversationId, accountId: member.accountId });
 }
 
@@ -83,7 +88,7 @@ export async function link(world: World, adder: Device): Promise<void> {
   person.devices.push(device);
   device.start();
   world.trace.say(world.scheduler, `${adder.name} links ${device.name}`);
-  await insist(world, device, { command: 'startLink', deviceName: device.name });
+  await insist(world, device, { command: 'startLink', deviceName: shownName(device.name) });
   const code = await world.untilView(device, (view) => view.link?.code);
   if (code !== undefined) await insist(world, adder, { command: 'acceptLinkCode', code });
   const compares = await Promise.all(
@@ -132,7 +137,7 @@ export async function recover(world: World, person: Person, prepare: (device: De
   prepare(device);
   device.start();
   world.trace.say(world.scheduler, `${device.name} joins with the phrase`);
-  const asked = { username: person.username, deviceName: device.name };
+  const asked = { username: person.username, deviceName: shownName(device.name) };
   for (let tries = 0; tries < 5; tries += 1) {
     const outcome = await device.ask(({ runtime }) => runtime.recover({ ...asked, entropy: entropy.slice() })).catch(unlessDead);
     if (outcome?.ok === true) return;
