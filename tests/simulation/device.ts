@@ -64,6 +64,7 @@ export class Device implements Line {
   /** What becomes of its next requests, with how many go well before. */
   #fates: { skip: number; readonly fate: Fate; readonly fits: ((path: string, body: string) => boolean) | undefined }[] = [];
   #online = true;
+  #retired = false;
   #cut = new AbortController();
   readonly #parts: DeviceParts;
   readonly #dice: Dice;
@@ -171,7 +172,7 @@ export class Device implements Line {
 
   /** Starts the worker unless there is one. */
   start(): void {
-    if (this.#processes.length > 0) return;
+    if (this.#retired || this.#processes.length > 0) return;
     const process = this.#launch();
     this.#parts.started(this);
     this.#parts.scheduler.at(0, process.mortal, () => {
@@ -182,6 +183,12 @@ export class Device implements Line {
   /** A second worker over the same store, as when a new version takes over. */
   startSecond(): Process {
     return this.#launch();
+  }
+
+  /** It is never started again. */
+  retire(): void {
+    this.#retired = true;
+    this.stop();
   }
 
   stop(): void {

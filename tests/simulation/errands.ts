@@ -118,12 +118,13 @@ export async function removeDevice(world: World, device: Device, which: number):
 
 /** A recovery phrase, written down and confirmed. */
 export async function makePhrase(world: World, device: Device): Promise<void> {
+  const person = world.ownerOf(device);
   world.trace.say(world.scheduler, `${device.name} makes a phrase`);
   const made = await device.ask(({ runtime }) => runtime.makePhrase()).catch(unlessDead);
   if (made?.ok !== true) return;
   const entropy = made.entropy.slice();
   await insist(world, device, { command: 'confirmPhrase', phraseId: made.phraseId });
-  world.ownerOf(device).entropy = entropy;
+  person.entropy = entropy;
 }
 
 /** A new device joins with the phrase, which is made first if there is none. */

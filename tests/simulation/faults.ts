@@ -18,6 +18,7 @@ export const FAULTS = [
   'full-disk',
   'two-tabs',
   'clone',
+  'restore',
   'conspire',
   'lie-replay',
   'lie-withhold',

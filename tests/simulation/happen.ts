@@ -90,6 +90,8 @@ export async function happen(world: World, shape: Shape, happening: Happening): 
       return twoTabs(world, device, happening.where, happening.ms);
     case 'clone':
       return clone(world, device, happening.wait);
+    case 'restore':
+      return restore(world, device, happening.wait);
     case 'conspire':
       return go(world, conspire(world, person, happening.where).catch(errands.unlessDead));
     case 'lie-fork':
@@ -151,12 +153,33 @@ function twoTabs(world: World, device: Device, where: number, ms: number): void 
   world.scheduler.at(ms, world.fate, () => second.mortal.die());
 }
 
-/** From now on two devices think that they are this one. */
-function clone(world: World, device: Device, wait: number): void {
-  const person = world.ownerOf(device);
+function copyOf(world: World, device: Device): Device {
   const copy = world.device(`${device.name} copy ${(world.copies += 1)}`, { knownAs: device.knownAs, disk: device.disk });
   world.trace.say(world.scheduler, `the profile of ${device.name} is copied`);
   device.cloned = true;
+  return copy;
+}
+
+/** What the device has done meanwhile it knows nothing of, and what it had not sent yet is lost. */
+function restore(world: World, device: Device, wait: number): void {
+  const { devices } = world.ownerOf(device);
+  const copy = copyOf(world, device);
+  world.scheduler.at(wait, world.fate, () => {
+    const index = devices.indexOf(device);
+    if (index < 0) return; // another copy has taken its place
+    world.trace.say(world.scheduler, `the copy of ${device.name} takes its place`);
+    device.retire();
+    world.judge.texts.lose(device.knownAs);
+    devices[index] = copy;
+    copy.start();
+    world.befell('restore');
+  });
+}
+
+/** From now on two devices think that they are this one. */
+function clone(world: World, device: Device, wait: number): void {
+  const person = world.ownerOf(device);
+  const copy = copyOf(world, device);
   world.scheduler.at(wait, world.fate, () => {
     world.trace.say(world.scheduler, `the copy of ${device.name} runs`);
     person.devices.push(copy);

@@ -38,6 +38,8 @@ export type Happening = {
   | { readonly do: 'two-tabs'; readonly who: Pick; readonly where: Pick; readonly ms: number }
   /** The profile is copied now, and the copy runs from `wait` ms later on. */
   | { readonly do: 'clone'; readonly who: Pick; readonly wait: number }
+  /** The profile is copied now, and `wait` ms later the copy takes its place. */
+  | { readonly do: 'restore'; readonly who: Pick; readonly wait: number }
   /** A removed device gives what it knows to a member, who speaks in its person's name. */
   | { readonly do: 'conspire'; readonly who: Pick; readonly where: Pick }
   | { readonly do: Lie; readonly who: Pick; readonly ms: number }
@@ -97,6 +99,7 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
   'two-tabs': 2,
   conspire: 4,
   clone: 0,
+  restore: 0,
   'lie-replay': 0,
   'lie-withhold': 0,
   'lie-reorder': 0,
@@ -107,7 +110,7 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
 /** What comes on top. */
 const EXTRA: Readonly<Record<Flavour, Partial<Record<Kind, number>>>> = {
   plain: {},
-  cloned: { clone: 6 },
+  cloned: { clone: 5, restore: 5 },
   lying: { 'lie-replay': 5, 'lie-withhold': 5, 'lie-reorder': 5, 'lie-corrupt': 5, 'lie-fork': 3 },
 };
 
@@ -179,6 +182,7 @@ function draw(dice: Dice, kind: Kind, average: number): Happening {
     case 'two-tabs':
       return { do: kind, after, who, where: dice.roll(PICKS), ms: dice.roll(30_000) };
     case 'clone':
+    case 'restore':
       return { do: kind, after, who, wait: dice.roll(4 * average) };
     case 'conspire':
       return { do: kind, after, who, where: dice.roll(PICKS) };

@@ -24,6 +24,11 @@ export class Texts {
     this.byMessageId.set(written.messageId, written);
   }
 
+  /** What a device has kept may be gone with it. */
+  lose(device: string): void {
+    for (const written of this.byText.values()) if (written.device === device) written.kept = false;
+  }
+
   /** Whether bytes that leave a device hold what a person has written or one of the secrets, in clear or in the encodings in use. */
   checkSecret(body: Uint8Array, secrets: readonly Buffer[], found: (detail: string) => void): void {
     if (body.length === 0) return;
