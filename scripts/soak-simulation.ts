@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { addFaults, allFaults, FAULTS, noFaults } from '../tests/simulation/faults.ts';
 import { inParallel, simulate, type Figures } from '../tests/simulation/processes.ts';
 
 // The simulation's part of `npm run soak`: 20,000 schedules that nobody has seen, in as many processes as there are
@@ -11,14 +12,15 @@ const SCHEDULES = 20_000;
 const BATCH = 100;
 const PAGE = fileURLToPath(new URL('../docs/soak.md', import.meta.url));
 
-const total = { schedules: 0, events: 0, faults: 0, checks: 0, sealed: 0, sweeps: 0, hours: 0 };
+const total = { schedules: 0, events: 0, faults: noFaults(), checks: 0, sealed: 0, sweeps: 0, hours: 0 };
 const failed: number[] = [];
 const first = Number(process.env['CHORUS_SEED'] ?? Date.now() % 1_000_000_000);
 const wanted = Number(process.env['CHORUS_SCHEDULES'] ?? SCHEDULES);
 const started = Date.now();
 
 function count(figures: Figures): void {
-  for (const name of ['schedules', 'events', 'faults', 'checks', 'sealed', 'sweeps', 'hours'] as const) total[name] += figures[name];
+  addFaults(total.faults, figures.faults);
+  for (const name of ['schedules', 'events', 'checks', 'sealed', 'sweeps', 'hours'] as const) total[name] += figures[name];
 }
 
 /** A batch ends at its first failure: what is behind it is played by another. */
@@ -45,7 +47,7 @@ function withFigures(page: string): string {
   const rows = [
     ['Schedules', total.schedules < wanted ? `${whole(total.schedules)}, cut off from ${whole(wanted)}` : whole(total.schedules)],
     ['Seeds', `${first} and on`],
-    ['Faults injected', whole(total.faults)],
+    ['Faults that took effect', whole(allFaults(total.faults))],
     ['Events', whole(total.events)],
     ['Invariants checked', whole(total.checks)],
     ['AEAD uses in the ledger', whole(total.sealed)],
@@ -55,5 +57,9 @@ function withFigures(page: string): string {
     ['Failed', failed.length === 0 ? 'none' : failed.join(', ')],
   ];
   const table = ['| | |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join('\n');
-  return page.replace(/(<!-- figures -->\n)[^]*?(\n<!-- end -->)/, `$1\n${table}\n$2`);
+  const faults = FAULTS.map((fault) => `| \`${fault}\` | ${whole(total.faults[fault])} |`);
+  const perFault = [`| fault | took effect, in ${whole(total.schedules)} schedules |`, '|---|---|', ...faults].join('\n');
+  return page
+    .replace(/(<!-- figures -->\n)[^]*?(\n<!-- end -->)/, `$1\n${table}\n$2`)
+    .replace(/(<!-- faults -->\n)[^]*?(\n<!-- end -->)/, `$1\n${perFault}\n$2`);
 }

@@ -1,11 +1,17 @@
 import { toHex } from '../../src/bytes/index.ts';
 import { pendingItems } from '../../src/engine/sending.ts';
 import { decodeGroupRecords, decodeMessage, groupPrefix, messageRecordKey } from '../../src/engine/records.ts';
-import type { EngineState } from '../../src/engine/state.ts';
+import type { Conversation, EngineState } from '../../src/engine/state.ts';
+import { isOver } from '../../src/engine/linking.ts';
 import { MAX_PAST_EPOCHS } from '../../src/mls/index.ts';
 import type { Device } from './device.ts';
 import { living } from './happen.ts';
 import type { Person, World } from './world.ts';
+
+type Report = (what: string) => void;
+
+/** As many as there are when none are made any more, and those that are made when there is one less (emulation-group.ts). */
+const MOST_KEY_PACKAGES = 99 + 20;
 
 /** What must hold when everything has come to rest. */
 export async function checkAfterwards(world: World): Promise<void> {
@@ -90,7 +96,10 @@ function checkWritten(world: World): void {
   }
 }
 
-/** The secrets that a device keeps at rest are bounded by what is live. */
+/**
+ * The secrets that a device keeps at rest are bounded by what is live. Nothing is asked of a device that was removed: it
+ * keeps what it had until its person deletes it (docs/threat-model.md).
+ */
 function checkSecrets(world: World, device: Device): void {
   const { state } = device;
   const { emulation } = state;
@@ -101,14 +110,36 @@ function checkSecrets(world: World, device: Device): void {
   const named = namedEpochs(state);
   const unnamed = [...emulation.epochs.keys()].filter((id) => !named.has(id));
   if (unnamed.length > 0) tooMuch(`${unnamed.length} emulation epochs that nothing names`);
+  const outstanding = state.keyPackages.size + (emulation.pending?.keyPackages.length ?? 0);
+  if (outstanding > MOST_KEY_PACKAGES) tooMuch(`${outstanding} KeyPackages`);
+  for (const [id, { operation, pending }] of state.externalJoins)
+    if (operation !== undefined || pending !== undefined) tooMuch(`an external commit into ${id.slice(0, 6)}`);
+  checkLink(state, tooMuch);
+  const siblings = living(world.ownerOf(device)).length;
   for (const [id, conversation] of state.conversations) {
+    if (conversation.state === 'left') checkLeft(device, id, conversation, tooMuch);
     if (conversation.state !== 'member') continue;
+    if (conversation.updates.length > siblings) tooMuch(`${conversation.updates.length} updates in ${id.slice(0, 6)}`);
     if (conversation.operations.length > 0) tooMuch(`operations in ${id.slice(0, 6)}`);
     if (conversation.pastLeaves.length > MAX_PAST_EPOCHS) tooMuch(`past leaves in ${id.slice(0, 6)}`);
     const records = new Map([...device.disk.records].filter(([key]) => key.startsWith(groupPrefix(id))));
     const group = decodeGroupRecords(id, records);
     if ((group?.pastEpochs.length ?? 0) > MAX_PAST_EPOCHS) tooMuch(`past epochs in ${id.slice(0, 6)}`);
   }
+}
+
+/** Of a conversation that the device is out of only lines stay. */
+function checkLeft({ disk }: Device, id: string, { leaf, operations, updates, pastLeaves }: Conversation, tooMuch: Report): void {
+  const what = [leaf ?? [], operations, updates, pastLeaves].flat();
+  if (what.length > 0) tooMuch(`secrets of ${id.slice(0, 6)}, which it has left`);
+  if ([...disk.records.keys()].some((key) => key.startsWith(groupPrefix(id)))) tooMuch(`the group of ${id.slice(0, 6)}, which it has left`);
+}
+
+/** Linking that is over keeps neither the KeyPackage's keys nor conversations. */
+function checkLink({ link, linkBlobs }: EngineState, tooMuch: Report): void {
+  if (link !== undefined && !isOver(link)) return;
+  if (linkBlobs.size > 0) tooMuch('sealed conversations of a link that is over');
+  if (link?.role === 'new' && (link.keys !== undefined || link.welcome !== undefined)) tooMuch('keys of a link that is over');
 }
 
 /** Reading section 4: current epoch, live leaves, KeyPackages, what is on its way, past epochs. */

@@ -7,6 +7,7 @@ import { StoreError, type Exclusive } from '../../src/store/index.ts';
 import { Sweeper } from '../../sw/sweeper.ts';
 import { Dice } from './dice.ts';
 import { Disk, type Stored } from './disk.ts';
+import type { Fault } from './faults.ts';
 import { Lock } from './lock.ts';
 import { Mortal } from './mortal.ts';
 import type { Fate, Line, Network } from './network.ts';
@@ -44,6 +45,8 @@ export interface DeviceParts {
   readonly started: (device: Device) => void;
   /** Called when a step begins. */
   readonly stepBegins: (device: Device, process: Mortal) => void;
+  /** Called when something that was to befall it has. */
+  readonly befell: (fault: Fault) => void;
   /** Sees every request that leaves. */
   readonly sent: (device: Device, path: string, body: Uint8Array) => void;
 }
@@ -61,6 +64,7 @@ export class Device implements Line {
   /** What becomes of its next requests, with how many go well before. */
   #fates: { skip: number; readonly fate: Fate; readonly fits: ((path: string, body: string) => boolean) | undefined }[] = [];
   #online = true;
+  #retired = false;
   #cut = new AbortController();
   readonly #parts: DeviceParts;
   readonly #dice: Dice;
@@ -80,7 +84,8 @@ export class Device implements Line {
     this.#parts = parts;
     this.server = parts.server;
     this.#dice = new Dice(`${seed}/${name}`);
-    this.disk = new Disk(parts.scheduler, new Dice(`${seed}/${name}/browser`).chance(WITH_BUCKETS), copied?.disk);
+    const hasBuckets = new Dice(`${seed}/${name}/browser`).chance(WITH_BUCKETS);
+    this.disk = new Disk(parts.scheduler, hasBuckets, () => parts.befell('full-disk'), copied?.disk);
     this.#lock = new Lock(parts.scheduler);
   }
 
@@ -167,7 +172,7 @@ export class Device implements Line {
 
   /** Starts the worker unless there is one. */
   start(): void {
-    if (this.#processes.length > 0) return;
+    if (this.#retired || this.#processes.length > 0) return;
     const process = this.#launch();
     this.#parts.started(this);
     this.#parts.scheduler.at(0, process.mortal, () => {
@@ -178,6 +183,12 @@ export class Device implements Line {
   /** A second worker over the same store, as when a new version takes over. */
   startSecond(): Process {
     return this.#launch();
+  }
+
+  /** It is never started again. */
+  retire(): void {
+    this.#retired = true;
+    this.stop();
   }
 
   stop(): void {

@@ -38,12 +38,15 @@ export class Disk {
   /** Of transactions that are over and would not outlive the last process: in a broken build alone. */
   #undos: (() => void)[] = [];
 
-  /** @param copied Whose profile it is a copy of */
-  constructor(scheduler: Scheduler, hasBuckets: boolean, copied?: Disk) {
+  /**
+   * @param refused Called when it is too full for what was to be written
+   * @param copied Whose profile it is a copy of
+   */
+  constructor(scheduler: Scheduler, hasBuckets: boolean, refused: () => void, copied?: Disk) {
     this.#scheduler = scheduler;
     this.#hasBuckets = copied === undefined ? hasBuckets : copied.#hasBuckets;
     this.records = new Map(copied?.records);
-    const home: Home = { scheduler, isFull: () => this.full, committed: (commit) => this.#committed(commit) };
+    const home: Home = { scheduler, isFull: () => this.full, refused, committed: (commit) => this.#committed(commit) };
     this.#origin = new Origin(home, copied === undefined ? undefined : copied.#origin);
   }
 

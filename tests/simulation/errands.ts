@@ -1,7 +1,7 @@
 import type { ConversationView } from '../../src/engine/view.ts';
 import type { Device } from './device.ts';
 import { Died } from './device.ts';
-import { MARK } from './texts.ts';
+import { ask, MARK, shownName } from './texts.ts';
 import type { Person, World } from './world.ts';
 
 /** What people do with their devices, each to its end or until it fails; nobody else waits for it. */
@@ -12,16 +12,17 @@ export async function signUp(world: World, username: string): Promise<Person> {
   const person: Person = { username, devices: [device], entropy: undefined, busy: false };
   world.people.push(person);
   device.start();
-  await world.command(device, { command: 'createAccount', username, deviceName: device.name });
+  await world.command(device, { command: 'createAccount', username, deviceName: shownName(device.name) });
   const account = await world.untilView(device, (view) => view.account);
   if (account === undefined) throw new Error(`${username} has no account`);
   world.accountNames.set(account.accountId, username);
   return person;
 }
 
-export async function write(world: World, device: Device, pick: number, process = device.process): Promise<void> {
+/** @returns whether the worker says that it is kept */
+export async function write(world: World, device: Device, pick: number, process = device.process): Promise<boolean> {
   const conversation = await conversationAt(world, device, pick, ({ state }) => state !== 'left');
-  if (conversation === undefined) return;
+  if (conversation === undefined) return false;
   const { conversationId } = conversation;
   const messageId = world.fate.bytes(16);
   const { username } = world.ownerOf(device);
@@ -30,6 +31,7 @@ export async function write(world: World, device: Device, pick: number, process 
   world.judge.texts.write(written);
   world.trace.say(world.scheduler, `${device.name} writes "${text}" in ${conversationId.slice(0, 6)}`);
   written.kept = (await world.command(device, { command: 'send', conversationId, messageId, text }, process)) === true;
+  return written.kept;
 }
 
 export async function create(world: World, device: Device, whom: number): Promise<string | undefined> {
@@ -41,7 +43,10 @@ export async function create(world: World, device: Device, whom: number): Promis
   world.trace.say(world.scheduler, `${device.name} begins ${hex(groupId).slice(0, 6)} with ${usernames.join(', ')}`);
   const members = await find(device, usernames);
   if (members === undefined) return undefined;
-  await world.command(device, { command: 'startConversation', groupId, members, title: `club of ${device.name}` });
+  const title = `${MARK}${device.name}: a club`;
+  world.judge.texts.titles.set(hex(groupId), title);
+  ask(world.judge.texts.invited, hex(groupId), usernames);
+  await world.command(device, { command: 'startConversation', groupId, members, title });
   return hex(groupId);
 }
 
@@ -56,6 +61,7 @@ export async function add(world: World, device: Device, where: number, whom: num
   const [member] = (await find(device, [person.username])) ?? [];
   if (member === undefined) return;
   const { conversationId } = conversation;
+  ask(world.judge.texts.invited, conversationId, [person.username]);
   await world.command(device, { command: 'addMember', conversationId, messageId: world.fate.bytes(16), member });
 }
 
@@ -66,6 +72,7 @@ export async function remove(world: World, device: Device, where: number, whom: 
   if (conversation === undefined || member === undefined) return;
   const { conversationId } = conversation;
   world.trace.say(world.scheduler, `${device.name} removes ${member.username} from ${conversationId.slice(0, 6)}`);
+  ask(world.judge.texts.expelled, conversationId, [member.username]);
   await world.command(device, { command: 'removeMember', conversationId, accountId: member.accountId });
 }
 
@@ -81,7 +88,7 @@ export async function link(world: World, adder: Device): Promise<void> {
   person.devices.push(device);
   device.start();
   world.trace.say(world.scheduler, `${adder.name} links ${device.name}`);
-  await insist(world, device, { command: 'startLink', deviceName: device.name });
+  await insist(world, device, { command: 'startLink', deviceName: shownName(device.name) });
   const code = await world.untilView(device, (view) => view.link?.code);
   if (code !== undefined) await insist(world, adder, { command: 'acceptLinkCode', code });
   const compares = await Promise.all(
@@ -111,28 +118,40 @@ export async function removeDevice(world: World, device: Device, which: number):
 
 /** A recovery phrase, written down and confirmed. */
 export async function makePhrase(world: World, device: Device): Promise<void> {
+  const person = world.ownerOf(device);
   world.trace.say(world.scheduler, `${device.name} makes a phrase`);
   const made = await device.ask(({ runtime }) => runtime.makePhrase()).catch(unlessDead);
   if (made?.ok !== true) return;
   const entropy = made.entropy.slice();
   await insist(world, device, { command: 'confirmPhrase', phraseId: made.phraseId });
-  world.ownerOf(device).entropy = entropy;
+  person.entropy = entropy;
 }
 
-/** A new device joins with the phrase. */
-export async function recover(world: World, person: Person): Promise<void> {
+/** A new device joins with the phrase, which is made first if there is none. */
+export async function recover(world: World, person: Person, prepare: (device: Device) => void): Promise<void> {
+  const other = person.devices.find(({ isAtWork }) => isAtWork);
+  if (person.entropy === undefined && other !== undefined) await makePhrase(world, other);
   const { entropy } = person;
   if (entropy === undefined) return;
   const device = world.device(`${person.username} ${person.devices.length + 1}`);
   person.devices.push(device);
+  prepare(device);
   device.start();
   world.trace.say(world.scheduler, `${device.name} joins with the phrase`);
-  const asked = { username: person.username, deviceName: device.name };
+  const asked = { username: person.username, deviceName: shownName(device.name) };
   for (let tries = 0; tries < 5; tries += 1) {
     const outcome = await device.ask(({ runtime }) => runtime.recover({ ...asked, entropy: entropy.slice() })).catch(unlessDead);
     if (outcome?.ok === true) return;
     await world.pause(10_000);
     if ((await world.view(device))?.phase === 'ready') return;
+  }
+}
+
+/** After a recovery: whether to join where somebody added the person and none of the devices has answered. */
+export async function answerQuestions(world: World, device: Device): Promise<void> {
+  for (const { groupId, wish, members } of device.state.rejoining?.groups ?? []) {
+    if (wish === 'ask' && members !== undefined)
+      await world.command(device, { command: 'decideRejoin', conversationId: hex(groupId), join: true });
   }
 }
 

@@ -1,6 +1,26 @@
+import type { Schedule } from './schedule.ts';
+
 /**
- * Seeds of schedules that ever failed, with what they had found; run in every test run, in the shape that is the
- * command's own. A change of the simulation changes what a seed means: then it is one more fresh schedule.
+ * Schedules that have failed, with what was found: the shortest ones, as they are printed behind `--schedule`. They say
+ * what happens themselves, so that they stay what they were when schedules are drawn in another way.
+ */
+export const FAILED_SCHEDULES: readonly { readonly schedule: Schedule; readonly found: string }[] = [
+  {
+    schedule: {
+      seed: '5014',
+      people: 3,
+      devices: 3,
+      conversations: 3,
+      minutes: 10,
+      happenings: [{ do: 'recover', after: 665, who: 484640 }],
+    },
+    found: 'nobody said whether to join where no device had answered before the recovery (the simulation)',
+  },
+];
+
+/**
+ * What failed before that is known by its seed alone, in the shape that is the command's own. A change of the simulation
+ * changes what a seed means, and what these had meant nobody has kept: each is one more schedule that is the same for all.
  */
 export const FAILED_SEEDS: readonly { readonly seed: number; readonly found: string }[] = [
   { seed: 21, found: 'a clock an hour ahead: rest was judged by the wrong clock (the simulation)' },

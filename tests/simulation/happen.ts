@@ -4,6 +4,7 @@ import type { Fate } from './network.ts';
 import { conspire } from './conspiracy.ts';
 import { Dice } from './dice.ts';
 import { Liar } from './liar.ts';
+import { dieAfterNext } from './last-words.ts';
 import type { Happening, LastWords, Lie, Shape } from './schedule.ts';
 import type { Person, World } from './world.ts';
 
@@ -11,30 +12,19 @@ const DAY = 24 * 60 * 60 * 1000;
 /** The newest conversations are crowded enough. */
 const MOST_LINKED = 8;
 
-/** A request by what it looks like on the wire. */
-const LAST_WORDS: Readonly<Record<LastWords, (path: string, body: string) => boolean>> = {
-  creation: (_path, body) => body.includes('"kind":"creation"'),
-  'external-commit': (path, body) => path === '/v1/recovery' || (path.endsWith('/messages') && PUBLIC_MESSAGE.test(body)),
-  'key-binding': (path) => path === '/v1/account/key',
-  commit: (_path, body) => body.includes('"kind":"commit"') && !body.includes('"fence":null'),
-  'emulation-commit': (_path, body) => body.includes('"kind":"commit"') && body.includes('"fence":null'),
-};
-/** How a PublicMessage of MLS 1.0 begins, in base64url: version 1, wire format 1. */
-const PUBLIC_MESSAGE = /"message":"AAEAA[Q-f]/;
-
 /** Carries one happening of a schedule out; what takes time goes on by itself. */
 export async function happen(world: World, shape: Shape, happening: Happening): Promise<void> {
   switch (happening.do) {
     case 'update':
       return sleep(world, happening.days);
     case 'crash-server':
-      world.server.actor?.dieAfter(happening.points);
+      world.server.actor?.dieAfter(happening.points, () => world.befell('crash-server'));
       world.trace.say(world.scheduler, 'the server is about to crash');
       world.scheduler.at(happening.down, world.fate, () => world.server.start());
       return;
     case 'recover': {
       const person = pick(world.people, happening.who);
-      return busy(world, person, () => errands.recover(world, person!));
+      return busy(world, person, () => errands.recover(world, person!, (device) => mayDie(device, happening, 'external-commit')));
     }
     default:
   }
@@ -48,21 +38,24 @@ export async function happen(world: World, shape: Shape, happening: Happening): 
     case 'send':
       return go(world, errands.write(world, device, happening.where));
     case 'create':
-      if (conversationsOf(world) < shape.conversations) return go(world, errands.create(world, device, happening.whom));
-      return;
+      if (conversationsOf(world) >= shape.conversations) return;
+      mayDie(device, happening, 'creation');
+      return go(world, errands.create(world, device, happening.whom));
     case 'add':
       return go(world, errands.add(world, device, happening.where, happening.whom));
     case 'remove':
       return go(world, errands.remove(world, device, happening.where, happening.whom));
     case 'renew':
+      mayDie(device, happening, 'emulation-commit');
       return go(world, errands.renew(world, device));
     case 'link':
       if (device.online && living(person).length < shape.devices && person.devices.length < MOST_LINKED)
         return busy(world, person, () => errands.link(world, device));
       return;
     case 'remove-device':
-      if (living(person).length > 1) return busy(world, person, () => errands.removeDevice(world, device, happening.which));
-      return;
+      if (living(person).length <= 1) return;
+      mayDie(device, happening, 'key-binding');
+      return busy(world, person, () => errands.removeDevice(world, device, happening.which));
     case 'phrase':
       return busy(world, person, () => errands.makePhrase(world, device));
     case 'offline':
@@ -73,17 +66,19 @@ export async function happen(world: World, shape: Shape, happening: Happening): 
       return device.goOnline();
     case 'cut-connections':
       world.trace.say(world.scheduler, `connections of ${device.name} are cut`);
+      if (world.network.isConnected(device)) world.befell('cut-connections');
       return device.cutConnections();
     case 'crash':
       world.trace.say(world.scheduler, `${device.name} is about to crash`);
-      device.process?.mortal.dieAfter(happening.points);
+      device.process?.mortal.dieAfter(happening.points, () => world.befell('crash'));
       world.scheduler.at(happening.down, world.fate, () => device.start());
       return;
     case 'die-after-accepted':
       world.trace.say(world.scheduler, `${device.name} will die after its next ${happening.what}`);
-      return device.befall(0, { fault: 'die' }, LAST_WORDS[happening.what]);
+      return dieAfterNext(device, happening.what);
     case 'clock':
       world.trace.say(world.scheduler, `the clock of ${device.name} jumps by ${happening.ms} ms`);
+      world.befell('clock');
       device.clockAhead += happening.ms;
       return;
     case 'full-disk':
@@ -95,6 +90,8 @@ export async function happen(world: World, shape: Shape, happening: Happening): 
       return twoTabs(world, device, happening.where, happening.ms);
     case 'clone':
       return clone(world, device, happening.wait);
+    case 'restore':
+      return restore(world, device, happening.wait);
     case 'conspire':
       return go(world, conspire(world, person, happening.where).catch(errands.unlessDead));
     case 'lie-fork':
@@ -123,6 +120,10 @@ function conversationsOf(world: World): number {
   return new Set(world.devices.flatMap(({ disk }) => [...disk.records.keys()].filter((key) => key.startsWith('conversation/')))).size;
 }
 
+function mayDie(device: Device, { dies }: { readonly dies?: true }, after: LastWords): void {
+  if (dies === true) dieAfterNext(device, after);
+}
+
 function befall(world: World, device: Device, skip: number, fate: Fate): void {
   world.trace.say(world.scheduler, `${fate.fault} for ${device.name}, after ${skip} requests`);
   device.befall(skip, fate);
@@ -141,21 +142,49 @@ async function sleep(world: World, days: number): Promise<void> {
 function twoTabs(world: World, device: Device, where: number, ms: number): void {
   world.trace.say(world.scheduler, `${device.name} has a second worker`);
   const second = device.startSecond();
-  go(world, errands.write(world, device, where, second));
+  const written = errands.write(world, device, where, second);
+  go(
+    world,
+    written.then((kept) => {
+      if (kept) world.befell('two-tabs');
+    }),
+  );
   go(world, errands.write(world, device, where));
   world.scheduler.at(ms, world.fate, () => second.mortal.die());
+}
+
+function copyOf(world: World, device: Device): Device {
+  const copy = world.device(`${device.name} copy ${(world.copies += 1)}`, { knownAs: device.knownAs, disk: device.disk });
+  world.trace.say(world.scheduler, `the profile of ${device.name} is copied`);
+  device.cloned = true;
+  return copy;
+}
+
+/** What the device has done meanwhile it knows nothing of, and what it had not sent yet is lost. */
+function restore(world: World, device: Device, wait: number): void {
+  const { devices } = world.ownerOf(device);
+  const copy = copyOf(world, device);
+  world.scheduler.at(wait, world.fate, () => {
+    const index = devices.indexOf(device);
+    if (index < 0) return; // another copy has taken its place
+    world.trace.say(world.scheduler, `the copy of ${device.name} takes its place`);
+    device.retire();
+    world.judge.texts.lose(device.knownAs);
+    devices[index] = copy;
+    copy.start();
+    world.befell('restore');
+  });
 }
 
 /** From now on two devices think that they are this one. */
 function clone(world: World, device: Device, wait: number): void {
   const person = world.ownerOf(device);
-  const copy = world.device(`${device.name} copy ${(world.copies += 1)}`, { knownAs: device.knownAs, disk: device.disk });
-  world.trace.say(world.scheduler, `the profile of ${device.name} is copied`);
-  device.cloned = true;
+  const copy = copyOf(world, device);
   world.scheduler.at(wait, world.fate, () => {
     world.trace.say(world.scheduler, `the copy of ${device.name} runs`);
     person.devices.push(copy);
     copy.start();
+    world.befell('clone');
   });
 }
 
@@ -165,6 +194,7 @@ function fork(world: World, person: Person): void {
   world.judge.lying = true;
   const server = person.devices[0]!.server.fork(world.servers.length);
   world.servers.push(server);
+  world.befell('lie-fork');
   for (const device of person.devices) {
     device.server = server;
     device.cutConnections();
@@ -175,7 +205,7 @@ async function lie(world: World, device: Device, kind: Exclude<Lie, 'lie-fork'>,
   world.trace.say(world.scheduler, `the server lies to ${device.name}: ${kind}`);
   world.judge.lying = true;
   if (device.liar === undefined) {
-    const liar = new Liar(device.server, device, new Dice(`${device.name}/${kind}/${world.scheduler.now}`));
+    const liar = new Liar(device.server, device, new Dice(`${device.name}/${kind}/${world.scheduler.now}`), (told) => world.befell(told));
     await liar.begin();
     device.liar = liar;
   }

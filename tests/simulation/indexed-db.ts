@@ -62,6 +62,8 @@ export interface Commit {
 export interface Home {
   readonly scheduler: Scheduler;
   readonly isFull: () => boolean;
+  /** What was to be written was too much. */
+  readonly refused: () => void;
   readonly committed: (commit: Commit) => void;
 }
 
@@ -218,7 +220,10 @@ class Transaction extends Target {
   #commit(): void {
     const { database, actor } = this.connection;
     const writes = [...this.#written.values()].some(({ size }) => size > 0);
-    if (writes && database.home.isFull()) return this.#abort('QuotaExceededError');
+    if (writes && database.home.isFull()) {
+      database.home.refused();
+      return this.#abort('QuotaExceededError');
+    }
     this.#state = 'finished';
     if (writes) database.home.committed({ actor, database: database.name, stores: [...this.#written.keys()], undo: this.#merge() });
     database.finished(this);

@@ -6,7 +6,7 @@ import type { Device } from './device.ts';
 import type { Stored } from './disk.ts';
 import { Ledger } from './ledger.ts';
 import type { Liar } from './liar.ts';
-import { checkLine } from './lines.ts';
+import { checkLine, checkTitle } from './lines.ts';
 import { Membership } from './membership.ts';
 import { Secrets } from './secrets.ts';
 import { Texts } from './texts.ts';
@@ -61,6 +61,8 @@ export class Judge {
     this.checks += 1;
     for (const [key, value] of changes.puts) {
       if (key.startsWith('message/')) checkLine(this.#world, device, key, value);
+      if (key.startsWith('conversation/'))
+        checkTitle(this.#world, device, key.slice('conversation/'.length), decodeRecord<Conversation>(value).title);
     }
     const isHonest = !this.lying && !this.#world.devices.some(({ cloned }) => cloned);
     this.membership.stored(device, changes, (id) => {
@@ -89,7 +91,11 @@ export class Judge {
   /** A request leaves a device. */
   sent(device: Device, path: string, body: Uint8Array): void {
     this.checks += 1;
-    this.texts.checkSecret(body, (detail) => this.violate('no plaintext leaves a device', `${device.name} ${path}: ${detail}`));
+    const { entropy } = this.#world.ownerOf(device);
+    const secrets = [...this.secrets.of(device), ...(entropy === undefined ? [] : [Buffer.from(entropy)])];
+    this.texts.checkSecret(body, secrets, (detail) =>
+      this.violate('neither text nor secret leaves a device', `${device.name} ${path}: ${detail}`),
+    );
     if (!path.endsWith('/messages')) return;
     const { message, messageId } = JSON.parse(Buffer.from(body).toString()) as { message: string; messageId: string };
     if (this.forgeries.has(Buffer.from(messageId, 'base64url').toString('hex'))) return;

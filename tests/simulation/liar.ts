@@ -16,6 +16,7 @@ export class Liar {
   readonly #server: SimServer;
   readonly #device: Device;
   readonly #dice: Dice;
+  readonly #onLie: (kind: Kind) => void;
   #caller: Parameters<SimServer['sequenceOf']>[0] | undefined;
   readonly #told: SequenceEntry[] = [];
   /** Last true sequence number that was looked at. */
@@ -23,14 +24,15 @@ export class Liar {
   /** An entry that is told later than its successor. */
   #held: SequenceEntry | undefined;
   kind: Kind | undefined;
-  told = 0;
   /** What this device is never told. */
   readonly withheld: SequenceEntry[] = [];
 
-  constructor(server: SimServer, device: Device, dice: Dice) {
+  /** @param onLie Called for each lie that is in the sequence */
+  constructor(server: SimServer, device: Device, dice: Dice, onLie: (kind: Kind) => void) {
     this.#server = server;
     this.#device = device;
     this.#dice = dice;
+    this.#onLie = onLie;
   }
 
   /** Answer to `GET /v1/sequence`. */
@@ -68,8 +70,8 @@ export class Liar {
   #tell(entry: SequenceEntry): void {
     this.#seen = entry.sequence;
     const lies = this.kind !== undefined && this.#dice.chance(40);
-    if (lies) this.told += 1;
     if (!lies) return this.#append(entry);
+    if (this.kind !== 'lie-reorder') this.#onLie(this.kind!);
     switch (this.kind!) {
       case 'lie-withhold':
         this.withheld.push(entry);
@@ -93,6 +95,7 @@ export class Liar {
     for (const next of [entry, this.#held]) {
       if (next !== undefined) this.#told.push({ ...next, sequence: this.#told.length + 1 });
     }
+    if (this.#held !== undefined) this.#onLie('lie-reorder');
     this.#held = undefined;
   }
 

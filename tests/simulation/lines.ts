@@ -1,6 +1,8 @@
 import { toHex } from '../../src/bytes/index.ts';
 import { decodeMessage } from '../../src/engine/records.ts';
+import type { StoredMessage } from '../../src/engine/state.ts';
 import type { Device } from './device.ts';
+import { shownName } from './texts.ts';
 import type { World } from './world.ts';
 
 /** A line of a conversation as a device has just stored it: true, by the right person, from the right device. */
@@ -11,7 +13,7 @@ export function checkLine(world: World, device: Device, key: string, bytes: Uint
   const where = `${device.name} in ${conversationId.slice(0, 6)} at ${line.position}`;
   if (line.alarm && !device.cloned)
     judge.violate('siblings attribute each message to the right device', `${where} raises an alarm without cause`);
-  if (line.kind !== 'text') return;
+  if (line.kind !== 'text') return checkEvent(world, conversationId, line, where);
   const written = judge.texts.byText.get(line.text);
   if (written === undefined) return judge.violate('nothing false is shown as true', `${where}: a text that nobody wrote`);
   if (written.conversationId !== conversationId)
@@ -27,9 +29,27 @@ export function checkLine(world: World, device: Device, key: string, bytes: Uint
   if (line.device === undefined) return judge.violate('siblings attribute each message to the right device', `${where}: to none`);
   const isOwn = written.device === device.knownAs;
   const isRight =
-    line.device.own === isOwn && (isOwn || (line.device.known && (line.device.name === '' || line.device.name === written.device)));
+    line.device.own === isOwn &&
+    (isOwn || (line.device.known && (line.device.name === '' || line.device.name === shownName(written.device))));
   if (!isRight && !device.cloned) {
     const shown = line.device.own ? 'itself' : line.device.name;
     judge.violate('siblings attribute each message to the right device', `${where}: ${written.device}'s text to ${shown}`);
   }
+}
+
+/** Nobody is told that somebody came or went whom nobody has asked to. */
+function checkEvent({ judge, accountNames }: World, conversationId: string, { added, removed }: StoredMessage, where: string): void {
+  const { invited, expelled } = judge.texts;
+  for (const [accounts, asked, what] of [[added, invited, 'added'] as const, [removed, expelled, 'removed'] as const]) {
+    for (const account of accounts) {
+      const username = accountNames.get(toHex(account)) ?? 'nobody';
+      if (asked.get(conversationId)?.has(username) !== true)
+        judge.violate('nothing false is shown as true', `${where}: ${username} was ${what} unasked`);
+    }
+  }
+}
+
+export function checkTitle({ judge }: World, device: Device, conversationId: string, title: string): void {
+  if (title !== '' && title !== judge.texts.titles.get(conversationId))
+    judge.violate('nothing false is shown as true', `${device.name} in ${conversationId.slice(0, 6)}: another title`);
 }

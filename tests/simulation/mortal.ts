@@ -10,6 +10,7 @@ export class Mortal implements Actor {
   readonly #onDeath: () => void;
   #alive = true;
   #pointsLeft = Infinity;
+  #onCrash: () => void = () => {};
 
   constructor(name: string, dice: Dice, onDeath: () => void) {
     this.name = name;
@@ -25,9 +26,11 @@ export class Mortal implements Actor {
     return this.#dice.bytes(length);
   }
 
-  /** It dies at the wait that comes after `points` others. */
-  dieAfter(points: number): void {
-    this.#pointsLeft = Math.min(this.#pointsLeft, points);
+  /** It dies at the wait that comes after `points` others, unless it dies before; `onCrash` is called when it does. */
+  dieAfter(points: number, onCrash: () => void): void {
+    if (points >= this.#pointsLeft) return;
+    this.#pointsLeft = points;
+    this.#onCrash = onCrash;
   }
 
   die(): void {
@@ -37,7 +40,10 @@ export class Mortal implements Actor {
   }
 
   point(): Promise<void> {
-    if (this.#alive && this.#pointsLeft <= 0) this.die();
+    if (this.#alive && this.#pointsLeft <= 0) {
+      this.#onCrash();
+      this.die();
+    }
     this.#pointsLeft -= 1;
     return this.#alive ? Promise.resolve() : new Promise(() => {});
   }

@@ -1,5 +1,7 @@
 import { Dice } from './dice.ts';
+import type { Fault } from './faults.ts';
 import type { Mortal } from './mortal.ts';
+import type { LastWords } from './schedule.ts';
 import type { Actor, Scheduler } from './scheduler.ts';
 import type { SimServer } from './sim-server.ts';
 
@@ -11,7 +13,7 @@ export type Fate =
   | { readonly fault: 'duplicate' } // it arrives twice
   | { readonly fault: 'delay'; readonly ms: number } // the answer is late
   | { readonly fault: 'reorder'; readonly ms: number } // it arrives after those that were sent later
-  | { readonly fault: 'die' }; // the device dies when the server has answered
+  | { readonly fault: 'die'; readonly after: LastWords }; // the device dies when the server has taken it
 
 /** A device's end of the network. */
 export interface Line {
@@ -41,11 +43,18 @@ export class Network {
   readonly #scheduler: Scheduler;
   readonly #dice: Dice;
   /** Connections that are lost when their server dies, and what forgets them. */
-  readonly #connections = new Map<() => void, { readonly server: SimServer; readonly forget: () => void }>();
+  readonly #connections = new Map<() => void, { readonly server: SimServer; readonly line: Line; readonly forget: () => void }>();
+  readonly #befell: (fault: Fault) => void;
 
-  constructor(scheduler: Scheduler, seed: string) {
+  /** @param befell Called when a fate is carried out */
+  constructor(scheduler: Scheduler, seed: string, befell: (fault: Fault) => void) {
     this.#scheduler = scheduler;
     this.#dice = new Dice(`${seed}/network`);
+    this.#befell = befell;
+  }
+
+  isConnected(line: Line): boolean {
+    return [...this.#connections.values()].some((connection) => connection.line === line);
   }
 
   /** Nobody answers any more on what is open to this server. */
@@ -91,10 +100,11 @@ export class Network {
         away.abort();
         this.#scheduler.at(this.#latency(), client, () => reject(gone()));
       };
-      this.#connections.set(lost, { server, forget: end });
+      this.#connections.set(lost, { server, line, forget: end });
       cut.addEventListener('abort', lost);
       init.signal?.addEventListener('abort', lost);
       if (fate?.fault === 'drop') {
+        this.#befell('drop');
         this.#scheduler.at(NOTICED, client, lost);
         return;
       }
@@ -111,10 +121,17 @@ export class Network {
         if (actor === undefined) return lost();
         this.#scheduler.at(delay, actor, () => arrive(answer));
       };
-      if (fate?.fault === 'duplicate') arrivesAt(arrives + this.#latency() * 3, () => undefined);
+      if (fate?.fault === 'duplicate') arrivesAt(arrives + this.#latency() * 3, () => this.#befell('duplicate'));
       arrivesAt(arrives, (response) => {
-        if (fate?.fault === 'die') client.die();
-        if (fate?.fault === 'cut-after-request' || fate?.fault === 'cut-before-answer') return lost();
+        if (fate?.fault === 'die' && response.ok && client.alive) {
+          this.#befell(`die-after-${fate.after}`);
+          client.die();
+        }
+        if (fate?.fault === 'reorder' || fate?.fault === 'delay') this.#befell(fate.fault);
+        if (fate?.fault === 'cut-after-request' || fate?.fault === 'cut-before-answer') {
+          this.#befell(fate.fault);
+          return lost();
+        }
         if (isStream && response.status === 200) {
           this.#scheduler.at(this.#latency(), client, () => resolve(this.#stream(client, line, response, end, away.signal)));
           return;

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import type { Faults } from './faults.ts';
 
 /** Simulations in processes of their own: virtual time needs the globals of a whole process, and a build is broken for one. */
 
@@ -10,7 +11,8 @@ const SCRIPT = fileURLToPath(new URL('../../scripts/simulate.ts', import.meta.ur
 export interface Figures {
   readonly schedules: number;
   readonly events: number;
-  readonly faults: number;
+  /** That took effect. */
+  readonly faults: Faults;
   readonly checks: number;
   readonly sealed: number;
   readonly texts: number;
@@ -33,7 +35,16 @@ export interface Ran {
  * faster with the first few. @throws Error when the process ends without figures
  */
 export function simulate(seeds: number | readonly number[], schedules: number, ...more: readonly string[]): Promise<Ran> {
-  const given = ['--import', 'tsx', SCRIPT, '--seed', String(seeds), '--schedules', `${schedules}`, '--figures', ...more];
+  return run('--seed', String(seeds), '--schedules', `${schedules}`, ...more);
+}
+
+/** The same for schedules that are there already, each as JSON. */
+export function playAgain(schedules: readonly string[], ...more: readonly string[]): Promise<Ran> {
+  return run(...schedules.flatMap((schedule) => ['--schedule', schedule]), ...more);
+}
+
+function run(...options: readonly string[]): Promise<Ran> {
+  const given = ['--import', 'tsx', SCRIPT, '--figures', ...options];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, given, { stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';

@@ -1,4 +1,5 @@
 import { todosOf } from '../../src/engine/todo.ts';
+import { answerQuestions } from './errands.ts';
 import { living } from './happen.ts';
 import type { Device } from './device.ts';
 import type { World } from './world.ts';
@@ -36,6 +37,7 @@ export async function comeToRest(world: World): Promise<void> {
     async () => {
       for (const device of world.devices) device.start();
       for (const server of world.servers) server.start();
+      for (const device of world.devices) await answerQuestions(world, device);
       calm = (await restless()) === undefined ? calm + 1 : 0;
       return calm > CALM_LOOKS ? true : undefined;
     },
@@ -52,6 +54,7 @@ async function leftToDo({ scheduler }: World, device: Device): Promise<string | 
   const now = Math.floor(scheduler.now) + Math.min(0, device.clockAhead);
   const todo = todosOf(state, now).find((each) => each.do !== 'wait');
   if (todo !== undefined) return todo.lane;
+  if (state.rejoining !== undefined) return 'conversations to bring back';
   if (state.emulation?.pending !== undefined) return 'emulation group';
   for (const [id, { awaitingEcho, state: standing }] of state.conversations) {
     if (standing === 'out-of-step') return `out of step in ${id.slice(0, 6)}`;

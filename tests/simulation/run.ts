@@ -1,9 +1,10 @@
 import { checkAfterwards } from './afterwards.ts';
 import * as errands from './errands.ts';
+import type { Faults } from './faults.ts';
 import { happen } from './happen.ts';
 import { Violation } from './judge.ts';
 import { comeToRest } from './quiet.ts';
-import { isFault, type Schedule } from './schedule.ts';
+import type { Schedule } from './schedule.ts';
 import { World } from './world.ts';
 
 export interface Outcome {
@@ -13,7 +14,8 @@ export interface Outcome {
   readonly lines: readonly string[];
   readonly figures: {
     readonly events: number;
-    readonly faults: number;
+    /** That took effect. */
+    readonly faults: Faults;
     readonly checks: number;
     readonly sealed: number;
     readonly texts: number;
@@ -48,7 +50,7 @@ export async function play(schedule: Schedule): Promise<Outcome> {
     lines: trace.lines,
     figures: {
       events: scheduler.count,
-      faults: schedule.happenings.filter(isFault).length,
+      faults: world.faults,
       checks: judge.checks,
       sealed: judge.ledger.count,
       texts: judge.texts.byText.size,

@@ -3,20 +3,23 @@ import { Dice } from './dice.ts';
 /** Whom or what an action means: a number that is taken modulo what there is at the time. */
 type Pick = number;
 
-/** One thing that happens. Each names all that it needs, so that any of them can be left out. */
+/**
+ * One thing that happens. Each names all that it needs, so that any of them can be left out. Whoever `dies` over it does so
+ * for good, right after the server has taken the creation, the external commit, the account's new key, the emulation group's commit.
+ */
 export type Happening = {
   /** ms after the one before. */
   readonly after: number;
 } & (
   | { readonly do: 'send'; readonly who: Pick; readonly where: Pick }
-  | { readonly do: 'create'; readonly who: Pick; readonly whom: Pick }
+  | { readonly do: 'create'; readonly who: Pick; readonly whom: Pick; readonly dies?: true }
   | { readonly do: 'add'; readonly who: Pick; readonly where: Pick; readonly whom: Pick }
   | { readonly do: 'remove'; readonly who: Pick; readonly where: Pick; readonly whom: Pick }
   | { readonly do: 'link'; readonly who: Pick }
-  | { readonly do: 'remove-device'; readonly who: Pick; readonly which: Pick }
+  | { readonly do: 'remove-device'; readonly who: Pick; readonly which: Pick; readonly dies?: true }
   | { readonly do: 'phrase'; readonly who: Pick }
-  | { readonly do: 'recover'; readonly who: Pick }
-  | { readonly do: 'renew'; readonly who: Pick }
+  | { readonly do: 'recover'; readonly who: Pick; readonly dies?: true }
+  | { readonly do: 'renew'; readonly who: Pick; readonly dies?: true }
   | { readonly do: 'offline'; readonly who: Pick }
   | { readonly do: 'online'; readonly who: Pick }
   /** Everybody sleeps for days; afterwards leaves are renewed by Updates. */
@@ -35,6 +38,8 @@ export type Happening = {
   | { readonly do: 'two-tabs'; readonly who: Pick; readonly where: Pick; readonly ms: number }
   /** The profile is copied now, and the copy runs from `wait` ms later on. */
   | { readonly do: 'clone'; readonly who: Pick; readonly wait: number }
+  /** The profile is copied now, and `wait` ms later the copy takes its place. */
+  | { readonly do: 'restore'; readonly who: Pick; readonly wait: number }
   /** A removed device gives what it knows to a member, who speaks in its person's name. */
   | { readonly do: 'conspire'; readonly who: Pick; readonly where: Pick }
   | { readonly do: Lie; readonly who: Pick; readonly ms: number }
@@ -43,7 +48,8 @@ export type Happening = {
 /** What the server may do to one device for a while. */
 export type Lie = 'lie-replay' | 'lie-withhold' | 'lie-reorder' | 'lie-corrupt' | 'lie-fork';
 export type LastWords = 'creation' | 'external-commit' | 'key-binding' | 'commit' | 'emulation-commit';
-const LAST_WORDS: readonly LastWords[] = ['creation', 'external-commit', 'key-binding', 'commit', 'emulation-commit'];
+/** Of whoever dies by itself; the others' go with what leads to them. */
+const LAST_WORDS: readonly LastWords[] = ['commit', 'emulation-commit'];
 
 export type Kind = Happening['do'];
 
@@ -73,7 +79,7 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
   link: 3,
   'remove-device': 2,
   phrase: 1,
-  recover: 1,
+  recover: 2,
   renew: 3,
   offline: 3,
   online: 4,
@@ -87,12 +93,13 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
   'cut-connections': 2,
   crash: 7,
   'crash-server': 3,
-  'die-after-accepted': 3,
+  'die-after-accepted': 4,
   clock: 2,
   'full-disk': 2,
   'two-tabs': 2,
-  conspire: 2,
+  conspire: 4,
   clone: 0,
+  restore: 0,
   'lie-replay': 0,
   'lie-withhold': 0,
   'lie-reorder': 0,
@@ -103,35 +110,19 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
 /** What comes on top. */
 const EXTRA: Readonly<Record<Flavour, Partial<Record<Kind, number>>>> = {
   plain: {},
-  cloned: { clone: 6 },
+  cloned: { clone: 5, restore: 5 },
   lying: { 'lie-replay': 5, 'lie-withhold': 5, 'lie-reorder': 5, 'lie-corrupt': 5, 'lie-fork': 3 },
 };
-
-const ACTIONS: ReadonlySet<Kind> = new Set([
-  'send',
-  'create',
-  'add',
-  'remove',
-  'link',
-  'remove-device',
-  'phrase',
-  'recover',
-  'renew',
-  'offline',
-  'online',
-  'update',
-]);
-
-/** Whether it is something that people do not do to each other on purpose. */
-export function isFault(happening: Happening): boolean {
-  return !ACTIONS.has(happening.do);
-}
 
 /** Things that happen per schedule. */
 const HAPPENINGS = 30;
 /** Longest delay of a request, ms; beyond it the client takes it for lost. */
 const LONGEST_DELAY = 20_000;
+/** ms */
+const LONGEST_LIE = 300_000;
 const PICKS = 2 ** 20;
+/** Of 100 who make something that the account hangs on, those who die over it. */
+const DIE = 25;
 
 function kindsOf(flavour: Flavour): Kind[] {
   const weights = { ...WEIGHTS, ...EXTRA[flavour] };
@@ -155,16 +146,17 @@ function draw(dice: Dice, kind: Kind, average: number): Happening {
     case 'send':
       return { do: kind, after, who, where: dice.roll(PICKS) };
     case 'create':
-      return { do: kind, after, who, whom: dice.roll(PICKS) };
+      return { do: kind, after, who, whom: dice.roll(PICKS), ...mayDie(dice) };
     case 'add':
     case 'remove':
       return { do: kind, after, who, where: dice.roll(PICKS), whom: dice.roll(PICKS) };
     case 'remove-device':
-      return { do: kind, after, who, which: dice.roll(PICKS) };
-    case 'link':
-    case 'phrase':
+      return { do: kind, after, who, which: dice.roll(PICKS), ...mayDie(dice) };
     case 'recover':
     case 'renew':
+      return { do: kind, after, who, ...mayDie(dice) };
+    case 'link':
+    case 'phrase':
     case 'offline':
     case 'online':
     case 'cut-connections':
@@ -190,6 +182,7 @@ function draw(dice: Dice, kind: Kind, average: number): Happening {
     case 'two-tabs':
       return { do: kind, after, who, where: dice.roll(PICKS), ms: dice.roll(30_000) };
     case 'clone':
+    case 'restore':
       return { do: kind, after, who, wait: dice.roll(4 * average) };
     case 'conspire':
       return { do: kind, after, who, where: dice.roll(PICKS) };
@@ -198,8 +191,12 @@ function draw(dice: Dice, kind: Kind, average: number): Happening {
     case 'lie-reorder':
     case 'lie-corrupt':
     case 'lie-fork':
-      return { do: kind, after, who, ms: dice.roll(60_000) };
+      return { do: kind, after, who, ms: dice.roll(LONGEST_LIE) };
     case 'crash-server':
       return { do: kind, after, points: dice.roll(20), down: dice.roll(20_000) };
   }
+}
+
+function mayDie(dice: Dice): { readonly dies?: true } {
+  return dice.chance(DIE) ? { dies: true } : {};
 }

@@ -3,7 +3,7 @@ import type { StoreChanges } from '../../src/engine/ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from '../../src/engine/protocol.ts';
 import { decodeGroupRecords, groupPrefix } from '../../src/engine/records.ts';
 import { decodeRecord } from '../../src/engine/record-codec.ts';
-import type { Conversation, OutstandingKeyPackage } from '../../src/engine/state.ts';
+import type { AccountState, Conversation, DeviceState, OutstandingKeyPackage } from '../../src/engine/state.ts';
 import { decodeGroup, type GroupState } from '../../src/mls/index.ts';
 import {
   canEvaluate,
@@ -30,18 +30,31 @@ export class Secrets {
   /** N_e of each emulation epoch. */
   readonly #leafCounts = new Map<string, number>();
 
+  /** By device and record: what must not leave the device. */
+  readonly #own = new Map<string, Map<string, readonly Buffer[]>>();
+
   constructor(report: Report) {
     this.#report = report;
   }
 
-  stored(device: Device, { puts }: StoreChanges, lying: boolean): void {
+  stored(device: Device, { puts, deletes }: StoreChanges, lying: boolean): void {
+    const own = this.#own.get(device.name) ?? new Map<string, readonly Buffer[]>();
+    this.#own.set(device.name, own);
     for (const [key, bytes] of puts) {
+      if (key === 'account' || key === 'device' || key.startsWith('conversation/')) own.set(key, ownSecrets(key, bytes));
       if (key.startsWith('group/') && key.endsWith('/header') && key.split('/').length === 3)
         this.#group(device, key.split('/')[1]!, lying);
       if (key === `${EMULATION_GROUP}header`) this.#emulationGroup(device, lying);
       if (key.startsWith('key-package/')) this.#checkResidue(device, decodeRecord<OutstandingKeyPackage>(bytes).operation);
       if (key.startsWith('conversation/')) this.#conversation(device, key.slice('conversation/'.length), bytes);
     }
+    const touched = [...puts.keys(), ...deletes].filter((key) => key.startsWith(EMULATION_EPOCH));
+    for (const id of new Set(touched.map(epochOf))) this.#checkPunctures(device, id);
+  }
+
+  /** Its account's and its own signing keys, the device's proof, keys of its leaves. */
+  of(device: Device): Buffer[] {
+    return [...(this.#own.get(device.name)?.values() ?? [])].flat();
   }
 
   #emulationGroup(device: Device, lying: boolean): void {
@@ -99,17 +112,40 @@ export class Secrets {
     return leafCount;
   }
 
-  /** A punctured leaf of the PPRF stays punctured, through every crash. Looked at when a worker starts, and in the end. */
+  /** Of every epoch: when a worker starts, and in the end. */
   checkPunctures(device: Device): void {
     const ids = [...device.disk.records.keys()].filter((key) => key.startsWith(EMULATION_EPOCH) && key.endsWith('/header'));
-    for (const id of ids.map((key) => key.slice(EMULATION_EPOCH.length).split('/')[0]!)) {
-      const epoch = decodeEpochRecords(EMULATION_PROTOCOL, under(device, `${EMULATION_EPOCH}${id}/`));
-      const key = `${device.name}/${id}`;
-      const again = (this.#spent.get(key) ?? []).some((leaf) => canEvaluate(epoch.pprf, leaf));
-      if (again) this.#report('no spent operation secret is used again', `${device.name} can derive one anew`);
-      this.#spent.set(key, gaps(epoch.pprf.tree, 0, 0));
-    }
+    for (const id of ids.map(epochOf)) this.#checkPunctures(device, id);
   }
+
+  /** A punctured leaf of the PPRF stays punctured, through every step and every crash. */
+  #checkPunctures(device: Device, id: string): void {
+    const records = under(device, `${EMULATION_EPOCH}${id}/`);
+    if (records.size === 0) return;
+    const epoch = decodeEpochRecords(EMULATION_PROTOCOL, records);
+    const key = `${device.name}/${id}`;
+    const again = (this.#spent.get(key) ?? []).some((leaf) => canEvaluate(epoch.pprf, leaf));
+    if (again) this.#report('no spent operation secret is used again', `${device.name} can derive one anew`);
+    this.#spent.set(key, gaps(epoch.pprf.tree, 0, 0));
+  }
+}
+
+function ownSecrets(key: string, bytes: Uint8Array): Buffer[] {
+  const kept = (secret: { reveal(): Uint8Array }): Buffer => Buffer.from(secret.reveal());
+  if (key === 'account') {
+    const account = decodeRecord<AccountState | undefined>(bytes);
+    return account === undefined ? [] : [account, ...account.formerKeys].map(({ signer }) => kept(signer));
+  }
+  if (key === 'device') {
+    const device = decodeRecord<DeviceState | undefined>(bytes);
+    return device === undefined ? [] : [kept(device.deviceKeySeed), kept(device.emulatorSigner)];
+  }
+  const { leaf } = decodeRecord<Conversation>(bytes);
+  return leaf === undefined ? [] : [kept(leaf.encryptionPrivateKey)];
+}
+
+function epochOf(key: string): string {
+  return key.slice(EMULATION_EPOCH.length).split('/')[0]!;
 }
 
 type Tree = EmulationEpoch['pprf']['tree'];

@@ -1,8 +1,10 @@
-import { play, type Outcome } from './run.ts';
+import type { Outcome } from './run.ts';
 import type { Happening, Schedule } from './schedule.ts';
 
-/** Schedules that are tried for a shorter one: some minutes at most. */
+/** Schedules that are tried for a shorter one. */
 const MOST_TRIES = 250;
+/** And for so long, of real time: a test that fails has not ended by its own limit before it has said what failed, ms. */
+const LONGEST = 240_000;
 
 export interface Shrunk {
   readonly schedule: Schedule;
@@ -13,12 +15,13 @@ export interface Shrunk {
  * The shortest schedule found that breaks the same claim: delta debugging over what happens. What is left
  * keeps its time, so that a race stays one.
  */
-export async function shrink(schedule: Schedule, outcome: Outcome): Promise<Shrunk> {
+export async function shrink(schedule: Schedule, outcome: Outcome, play: (schedule: Schedule) => Promise<Outcome>): Promise<Shrunk> {
   const claim = outcome.violation?.claim;
   let best: Shrunk = { schedule, outcome };
   let tries = 0;
+  const deadline = performance.now() + LONGEST;
   const attempt = async (happenings: readonly Happening[]): Promise<boolean> => {
-    if (tries >= MOST_TRIES) return false;
+    if (tries >= MOST_TRIES || performance.now() > deadline) return false;
     tries += 1;
     const shorter = { ...schedule, happenings };
     const result = await play(shorter);

@@ -2,6 +2,7 @@ import type { StateView } from '../../src/engine/view.ts';
 import { Device, Died, type Process } from './device.ts';
 import { Dice } from './dice.ts';
 import type { Disk, Stored } from './disk.ts';
+import { noFaults, type Fault } from './faults.ts';
 import { installGlobals } from './globals.ts';
 import { Judge } from './judge.ts';
 import { Mortal } from './mortal.ts';
@@ -33,6 +34,8 @@ export class World {
   /** Profiles that have been copied: each copy has its own name, and randomness. */
   copies = 0;
   readonly begun = BEGINNING;
+  /** What has befallen it so far. */
+  readonly faults = noFaults();
   readonly scheduler = new Scheduler(BEGINNING);
   readonly trace = new Trace();
   readonly judge: Judge;
@@ -54,7 +57,7 @@ export class World {
     this.fate = new Mortal('fate', new Dice(`${seed}/fate`), () => {});
     this.judge = new Judge(this);
     this.#restore = installGlobals(this.scheduler, this.judge.ledger);
-    this.network = new Network(this.scheduler, seed);
+    this.network = new Network(this.scheduler, seed, (fault) => this.befell(fault));
     this.server = new SimServer(this.scheduler, seed, (server) => this.network.cutAll(server), forks);
     this.servers.push(this.server);
   }
@@ -69,6 +72,10 @@ export class World {
     this.scheduler.clear();
     this.#restore();
     for (const server of this.servers) await server.close();
+  }
+
+  befell(fault: Fault): void {
+    this.faults[fault] += 1;
   }
 
   ownerOf(device: Device): Person {
@@ -92,6 +99,7 @@ export class World {
             `${device.name}: ${error instanceof Error ? error.message : 'failed'}`,
           ),
         started: (device) => this.judge.secrets.checkPunctures(device),
+        befell: (fault) => this.befell(fault),
         stepBegins: (device, process) => this.judge.ledger.stepBegins(process, device.name),
         sent: (device, path, body) => {
           this.trace.note(`${device.name} ${path} ${body.length}`);
