@@ -20,6 +20,7 @@ export const SOAK_PARTS: readonly SoakPart[] = [
   e2e('leading tabs that vanish', 'tabs'),
   e2e('updates while messages are sent', 'update'),
   e2e('stopped workers', 'stopped-worker'),
+  e2e('copies of a profile after deletions', 'forget'),
   e2e('kills during a sweep', 'sweep'),
   e2e('kills during a sweep, without Storage Buckets', 'no-buckets'),
   unit('kills of the server', 'server/kill-rounds.test.ts'),

@@ -55,6 +55,7 @@ async function leftToDo({ scheduler }: World, device: Device): Promise<string | 
   const todo = todosOf(state, now).find((each) => each.do !== 'wait');
   if (todo !== undefined) return todo.lane;
   if (state.rejoining !== undefined) return 'conversations to bring back';
+  if ([...state.externalJoins.keys()].some((id) => !state.conversations.has(id))) return 'a conversation to join';
   if (state.emulation?.pending !== undefined) return 'emulation group';
   for (const [id, { awaitingEcho, state: standing }] of state.conversations) {
     if (standing === 'out-of-step') return `out of step in ${id.slice(0, 6)}`;
