@@ -16,6 +16,26 @@ export const FAILED_SCHEDULES: readonly { readonly schedule: Schedule; readonly 
     },
     found: 'nobody said whether to join where no device had answered before the recovery (the simulation)',
   },
+  {
+    schedule: {
+      people: 3,
+      devices: 3,
+      conversations: 3,
+      minutes: 10,
+      seed: '849295543',
+      happenings: [
+        { do: 'update', after: 432141, days: 6 },
+        { do: 'send', after: 29897, who: 545507, where: 964344 },
+        { do: 'recover', after: 68451, who: 845447, dies: true },
+        { do: 'send', after: 29933, who: 341654, where: 780548 },
+        { do: 'crash-server', after: 88856, points: 6, down: 1217 },
+        { do: 'recover', after: 212, who: 319730 },
+        { do: 'remove', after: 259, who: 865233, where: 409366, whom: 376597 },
+        { do: 'send', after: 223, who: 668401, where: 301780 },
+      ],
+    },
+    found: 'a recovery that another one was before in, and that the server had not taken yet, was held against the log (the simulation)',
+  },
 ];
 
 /**

@@ -58,6 +58,8 @@ export class Secrets {
   }
 
   #emulationGroup(device: Device, lying: boolean): void {
+    // An external commit that the server has not taken yet, and will not if another is first, begins no epoch of the log.
+    if (device.disk.records.has('recovering')) return;
     const group = decodeGroup(under(device, EMULATION_GROUP));
     this.#agree(device, toHex(group.context.groupId), group, lying);
   }
