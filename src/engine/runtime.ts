@@ -17,6 +17,7 @@ import type {
   StorePort,
 } from './ports.ts';
 import { makePhrase, recover, type MadePhrase, type RecoveryHands } from './recovery-driver.ts';
+import { longerPause } from './sending.ts';
 import { StateKeeper } from './state-keeper.ts';
 import type { StepResult } from './step.ts';
 import { todosOf, type Todo } from './todo.ts';
@@ -179,6 +180,8 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
   /** Calls of `synchronise` under way, and when the last one failed, ms. */
   #syncs = 0;
   #syncFailedAt = -Infinity;
+  /** When what a server had lost was last taken back, and the pause after that, ms: one that lies takes it again and again, and never brings it. */
+  #tookBack = { at: -Infinity, pause: 0 };
   #status: ConnectionView['status'] = 'connecting';
   /** Why the last step could not be stored; undefined again once one was. */
   #storage: StorageProblem | undefined;
@@ -524,7 +527,11 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
   async #takeLostBack(names: readonly string[]): Promise<void> {
     const left = new Set(acceptedIn(await this.#keeper.state()));
     const accepted = names.filter((name) => left.has(name));
-    if (accepted.length > 0) await this.#step({ type: 'prepare', what: { kind: 'take-lost-back', accepted } });
+    const now = this.#ports.now();
+    const { at, pause } = this.#tookBack;
+    if (accepted.length === 0 || Math.abs(now - at) < pause) return;
+    this.#tookBack = { at: now, pause: longerPause(pause) };
+    await this.#step({ type: 'prepare', what: { kind: 'take-lost-back', accepted } });
   }
 
   async #proof(): Promise<DeviceProof | undefined> {

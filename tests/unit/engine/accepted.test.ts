@@ -99,6 +99,24 @@ describe('what a server had taken and lost by a restore, with nothing set back t
   });
 });
 
+describe('a server that takes a message and never brings it', () => {
+  it('is not sent it again and again without a pause', async () => {
+    const { anna, id } = await scene();
+    let sent = 0;
+    anna.intercept = async (path, _body, carryOut) => {
+      if (!path.endsWith('/messages')) return carryOut();
+      sent += 1;
+      return Response.json({ position: 99, sequence: 99, checked: true });
+    };
+    anna.restart();
+    await anna.send(id, 'two');
+    for (let round = 0; round < 10; round += 1) await anna.runtime.synchronise().catch(() => undefined);
+    // The first, and again at once, after two seconds, and four later.
+    expect(sent).toBeGreaterThan(1);
+    expect(sent).toBeLessThanOrEqual(5);
+  });
+});
+
 describe('what a server has, and the log is only late', () => {
   it('is not sent twice though it was taken for lost', async () => {
     const { anna, ben, id } = await scene();
