@@ -116,6 +116,8 @@ function keepAlive(event: Extendable, work: Promise<unknown>): void {
 const appLock: BridgeLock = {
   terms: () => store.lockTerms(),
   set: async (key) => {
+    // Before as well: if this worker is stopped in between, the next one is locked.
+    if (key !== undefined) await withdrawMessages(notifications);
     await sweeper.setLock(key);
     if (key !== undefined) await withdrawMessages(notifications);
   },

@@ -233,8 +233,20 @@ export function externalInitOf(operation: Operation): {
 }
 
 /** Our commit was made from a GroupInfo of a later epoch than the one that `entry` ends. */
-export function isAheadOf({ pending }: ExternalJoin, { epoch }: SequenceEntry): boolean {
+function isAheadOf({ pending }: ExternalJoin, { epoch }: SequenceEntry): boolean {
   return pending !== undefined && pending.epoch > epoch;
+}
+
+/**
+ * The virtual client is in the group by `entry`. A commit of ours that was made when that was in the group already comes
+ * behind it, and is followed when it is back.
+ */
+export function settleJoin(turn: Turn, id: string, entry: SequenceEntry): void {
+  const join = turn.state.externalJoins.get(id);
+  if (join === undefined) return;
+  if (!isAheadOf(join, entry)) return finishJoin(turn, id);
+  if (join.invitation !== undefined) turn.spend([join.invitation.seed]);
+  putJoin(turn, id, { ...join, announcedBy: undefined, wanted: undefined, invitation: undefined });
 }
 
 /** The group's log has gone on by `entry`, followed or not: a commit of ours for the epoch that it ends is dead. */
@@ -242,7 +254,7 @@ export function passEntry(turn: Turn, entry: SequenceEntry): void {
   const id = toHex(entry.groupId);
   const join = turn.state.externalJoins.get(id);
   if (join === undefined) return;
-  if (entry.kind === 'welcome' && turn.state.conversations.get(id)?.state === 'member') finishJoin(turn, id);
+  if (entry.kind === 'welcome' && turn.state.conversations.get(id)?.state === 'member') settleJoin(turn, id, entry);
   if (entry.kind !== 'commit') return;
   // Ours may have been made from a GroupInfo that has this commit in it: it is alive.
   if (isAheadOf(join, entry)) return putJoin(turn, id, { ...join, wanted: undefined });

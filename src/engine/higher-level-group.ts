@@ -21,7 +21,7 @@ import { CONVERSATION_COMPONENT, decodeText, openTitle, readConversationProfile 
 import { accountsOf, newConversation, pendingOperations } from './conversation.ts';
 import { keyPackageKeys } from './emulation-group.ts';
 import { EngineError } from './errors.ts';
-import { externalInitOf, finishJoin, joinOperations } from './external-join.ts';
+import { externalInitOf, finishJoin, joinOperations, settleJoin } from './external-join.ts';
 import { isForgotten, leftAfterAll } from './forget.ts';
 import { checkContext, followInvitation, invitationChange, invitationIn, invitationSeeds, type InvitationChange } from './invitation.ts';
 import { checkInvitedJoin, invitationKeyIn } from './invitation-link.ts';
@@ -258,7 +258,7 @@ async function followCommit(turn: Turn, entry: SequenceEntry, opened: OpenedComm
       .map(({ operationSecret }) => operationSecret),
   );
   wipeDroppedLeaves(turn, before, next);
-  if (effects.ownLeafMoved) finishJoin(turn, id);
+  if (effects.ownLeafMoved) settleJoin(turn, id, entry);
   requeueDead(turn, id, entry);
   if (operation !== undefined) dropMootRenewals(turn, id);
   recordEffects(turn, entry, effects, from, invitationChange(previous, group));

@@ -16,7 +16,6 @@ import {
   burnJoin,
   externalInitOf,
   finishJoin,
-  isAheadOf,
   isEndingEpoch,
   isJoinSubmission,
   joinOperations,
@@ -25,6 +24,7 @@ import {
   passEntry,
   pauseJoin,
   putJoin,
+  settleJoin,
 } from './external-join.ts';
 import { enter, record } from './higher-level-group.ts';
 import { signInvitedJoin } from './invitation-link.ts';
@@ -32,7 +32,7 @@ import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import type { DeliveryAnswer, DeliveryCalls, SequenceEntry, Submission } from './ports.ts';
 import { GROUP_SUITE } from './protocol.ts';
 import { finishItem, giveUpEcho, isOurs, pendingItems, requeueDead, unsentTexts } from './sending.ts';
-import type { Conversation, ExternalJoin, WorkItem } from './state.ts';
+import type { Conversation, WorkItem } from './state.ts';
 import { setConversationBack } from './set-back.ts';
 import type { Turn } from './turn.ts';
 import { allocate, followOwnLeaf, pathSecrets, prepareLeaf } from './virtual-leaf.ts';
@@ -262,16 +262,8 @@ async function followIn(turn: Turn, entry: SequenceEntry, leaf: LeafNode, before
   }
   enter(turn, entry, group, operation, join.invitation?.title ?? before?.title ?? '');
   if (before !== undefined) requeueDead(turn, id, entry);
-  // Ours was made when this was in the group already: it comes behind it.
-  if (isAheadOf(join, entry)) keepPending(turn, id, join);
-  else finishJoin(turn, id);
+  settleJoin(turn, id, entry);
   record(turn, entry, { kind: 'event', text: wayIn(before), sender: accountId });
-}
-
-/** What was wished for is so; a commit of ours that is on its way is followed when it comes back. */
-function keepPending(turn: Turn, id: string, join: ExternalJoin): void {
-  if (join.invitation !== undefined) turn.spend([join.invitation.seed]);
-  putJoin(turn, id, { ...join, announcedBy: undefined, wanted: undefined, invitation: undefined });
 }
 
 /** Of a conversation that was set back all devices of the account have missed what came before they joined it anew. */

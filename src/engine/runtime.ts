@@ -295,6 +295,7 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
       this.#streaming = false;
     } else if (event.event === 'opened') {
       this.#streaming = true;
+      if (acceptedIn(await this.#keeper.state()).length > 0) this.#behind = true; // a stream does not tell that it is lost
       this.#heard(true);
       this.#retries.clear();
     } else if (event.event === 'gone') await this.#step({ type: 'unlinked' });
@@ -517,21 +518,26 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
     const { sequence } = state.cursor;
     if (sequence >= last && state.rewound !== undefined) await this.#step({ type: 'prepare', what: { kind: 'end-rewind' } });
     if (sequence >= last && isPastOver(state, this.#ports.now())) await this.#step({ type: 'prepare', what: { kind: 'forget-past' } });
-    if (sequence >= last) await this.#takeLostBack(acceptedIn(started));
+    if (sequence >= last && !(await this.#takeLostBack(acceptedIn(started)))) return 'stuck'; // asked again after a pause
     // What an entry waits for is asked for by itself, and then it goes on.
     if (sequence >= last || waitsForGroupInfo(state)) return 'end';
     return sequence > before ? 'more' : 'stuck';
   }
 
-  /** The log has come to its end, which was asked for when all this had been accepted. */
-  async #takeLostBack(names: readonly string[]): Promise<void> {
+  /**
+   * The log has come to its end, which was asked for when all this had been accepted.
+   * @returns false when it is too soon after the last time
+   */
+  async #takeLostBack(names: readonly string[]): Promise<boolean> {
     const left = new Set(acceptedIn(await this.#keeper.state()));
     const accepted = names.filter((name) => left.has(name));
     const now = this.#ports.now();
     const { at, pause } = this.#tookBack;
-    if (accepted.length === 0 || Math.abs(now - at) < pause) return;
-    this.#tookBack = { at: now, pause: longerPause(pause) };
+    if (accepted.length === 0) return true;
+    if (Math.abs(now - at) < pause) return false;
     await this.#step({ type: 'prepare', what: { kind: 'take-lost-back', accepted } });
+    this.#tookBack = { at: now, pause: longerPause(pause) };
+    return true;
   }
 
   async #proof(): Promise<DeviceProof | undefined> {

@@ -399,9 +399,14 @@ export function finishItem(turn: Turn, id: string, entry: SequenceEntry): void {
  * before it is dead: the server has refused it, or will. It is made anew.
  */
 export function requeueDead(turn: Turn, id: string, entry: SequenceEntry): void {
-  const { pending } = turn.conversation(id);
-  if (pending === undefined || (entry.messageId !== undefined && equal(pending.item.messageId, entry.messageId))) return;
-  requeueUnanswered(turn, id, pending);
+  const isIt = ({ item }: PendingSubmission): boolean => entry.messageId !== undefined && equal(item.messageId, entry.messageId);
+  const { pending, awaitingEcho } = turn.conversation(id);
+  if (pending !== undefined && !isIt(pending)) requeueUnanswered(turn, id, pending);
+  // Accepted, and not in the log before the epoch's end: the server has lost it by a restore.
+  for (const dead of awaitingEcho.filter((sent) => sent.submission.kind !== 'application' && !isIt(sent))) {
+    turn.updateConversation(id, { awaitingEcho: turn.conversation(id).awaitingEcho.filter((sent) => sent !== dead) });
+    requeue(turn, id, dead);
+  }
 }
 
 /** A commit has given us a new leaf: what would only have renewed it is done. */

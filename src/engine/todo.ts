@@ -205,12 +205,12 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   if (isKeyPending(emulation.removal)) return [];
   const item = nextItem(conversation, now);
   if (isHeld(conversation, emulation.group.context.epoch)) return [];
-  if (conversation.state === 'creating') {
-    return item?.kind === 'create' ? [{ lane, do: 'prepare', what: { kind: 'message', conversationId: id } }] : [];
-  }
   const { notBefore, textsToo } = conversation.hold ?? NO_HOLD;
   if (notBefore !== undefined && now < notBefore && (item === undefined || item.kind === 'add' || textsToo))
     return [{ lane, do: 'wait', until: notBefore }];
+  if (conversation.state === 'creating') {
+    return item?.kind === 'create' ? [{ lane, do: 'prepare', what: { kind: 'message', conversationId: id } }] : [];
+  }
   if (!maySend(emulation.epochs, conversation)) return [];
   if (item === undefined) return renewalTodos(state, emulation, id, conversation, now);
   if (item.kind === 'add' && conversation.claim?.keyPackages === undefined) {

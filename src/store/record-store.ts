@@ -236,7 +236,8 @@ export function createRecordStore(
         if (factor === undefined) return false;
         const ring = await ringOf(parts.name, parts.roots, root, factor);
         const right = ring !== undefined && (await ring.passes(root.lock.check));
-        if (right) factors.set(factorKey(factor.terms), factor);
+        const name = factorKey(factor.terms);
+        if (right && !factors.has(name)) factors.set(name, factor);
         else factor.secret.wipe();
         if (ring === undefined) throw new StoreError('root-missing');
         return right;

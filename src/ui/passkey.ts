@@ -71,9 +71,8 @@ async function asking(ask: () => Promise<Credential | null>): Promise<PublicKeyC
   try {
     const credential = await ask();
     return credential instanceof PublicKeyCredential ? credential : undefined;
-  } catch (error) {
-    if (error instanceof DOMException) return undefined;
-    throw error;
+  } catch {
+    return undefined;
   }
 }
 

@@ -85,6 +85,19 @@ describe('what a server had taken and lost by a restore, with nothing set back t
     expect(acceptedIn(await smallStateOf(anna.store))).toEqual([]);
   });
 
+  it('is made anew behind another commit for its epoch, and what is written goes out', async () => {
+    const { anna, ben, id, backup } = await scene();
+    await acceptedOnly(anna, id, { command: 'makeInvitation', conversationId: id, messageId: random(16) }, 'message');
+    await world.restore(backup);
+    ben.restart();
+    await ben.do({ command: 'makeInvitation', conversationId: id, messageId: random(16) });
+    await ben.conversation(id, ({ invitation }) => invitation === 'own');
+    anna.restart();
+    await anna.conversation(id, ({ invitation }) => invitation === 'own');
+    await anna.send(id, 'two');
+    expect(await ben.texts(id, 2)).toEqual(['one', 'two']);
+  });
+
   it('is sent again: a commit of the emulation group, which makes no other before that', async () => {
     const { anna, backup } = await scene();
     await acceptedOnly(anna, undefined, { command: 'renewKeys' }, 'renew-keys');

@@ -122,6 +122,23 @@ describe('what the server calls late', () => {
     expect(todosHere(state, notBefore! - 1)).toEqual(['wait']);
     expect(todosHere(state, notBefore!)).toEqual(['prepare']);
   });
+
+  it('is made again after a pause when it is a new conversation', async () => {
+    const groupId = random(16);
+    const members = [{ accountId: random(16), username: 'dora' }];
+    const command = { command: 'startConversation', groupId, members, title: '' } as const;
+    const asked = await taken(stateOf(scene.laptop), { type: 'command', command });
+    const conversationId = Buffer.from(groupId).toString('hex');
+    const made = await taken(asked, { type: 'prepare', what: { kind: 'message', conversationId } });
+    const request = made.conversations.get(conversationId)!.pending!.submission;
+    const problem = { type: 'stale-key-version', status: 409, retryAfter: undefined, accountId: undefined } as const;
+    const answer = { outcome: 'refused', problem } as const;
+    const state = await taken(made, { type: 'answer', call: 'submit', request, answer, conversationId });
+    const { notBefore } = state.conversations.get(conversationId)!.hold!;
+    const todos = (now: number): string[] =>
+      todosOf(state, now).flatMap((todo) => (todo.lane === `conversation/${conversationId}` ? [todo.do] : []));
+    expect([todos(notBefore! - 1), todos(notBefore!)]).toEqual([['wait'], ['prepare']]);
+  });
 });
 
 describe('names of accounts', () => {
