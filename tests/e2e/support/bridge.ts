@@ -29,13 +29,26 @@ export async function callWorker<Call extends BridgeCall>(
   return answer.answer as BridgeCalls[Call]['answer'];
 }
 
-/** All texts of a conversation in the log's order, read page by page. @throws Error when one of them still waits */
+/** How long a device may take to meet in the log what it has sent, which others may have met before, ms. */
+const ECHO_LIMIT = 20_000;
+
+/** All texts of a conversation in the log's order, as soon as none waits. @throws Error when one still does after ECHO_LIMIT */
 export async function textsOf(page: Page, conversationId: string): Promise<MessageView[]> {
+  for (const limit = Date.now() + ECHO_LIMIT; ;) {
+    const read = await readTexts(page, conversationId);
+    if (!('waits' in read)) return read;
+    if (Date.now() > limit) throw new Error(`"${read.waits}" still waits`);
+    await page.waitForTimeout(100);
+  }
+}
+
+/** Page by page. @returns the text of one that still waits, if one does */
+async function readTexts(page: Page, conversationId: string): Promise<MessageView[] | { readonly waits: string }> {
   const newestFirst: MessageView[] = [];
   for (let before: number | undefined; ;) {
     const { messages, more } = await callWorker(page, 'messages', { conversationId, before, limit: 100 });
     const waiting = messages.find(({ position }) => position === undefined);
-    if (waiting !== undefined) throw new Error(`"${waiting.text}" still waits`);
+    if (waiting !== undefined) return { waits: waiting.text };
     newestFirst.push(...messages);
     before = messages.at(-1)?.position;
     if (!more || before === undefined) return newestFirst.filter(({ kind }) => kind === 'text').reverse();
