@@ -92,6 +92,29 @@ describe('a member with a client of its own', () => {
   });
 });
 
+describe('a member that commits without a pause', () => {
+  it('does not keep the others from being heard: what anna writes meanwhile is in the log before the flood ends', async () => {
+    let heard = false;
+    let commits = 0;
+    const flood = async (): Promise<void> => {
+      for (; !heard && commits < 300; commits += 1) {
+        const wanted = commits % 2 === 0 ? 'own' : 'none';
+        const command = wanted === 'own' ? 'makeInvitation' : 'withdrawInvitation';
+        await ben.do({ command, conversationId: id, messageId: bytes(16) });
+        await ben.conversation(id, ({ invitation }) => invitation === wanted);
+      }
+    };
+    const flooding = flood();
+    await eventually(() => expect(commits).toBeGreaterThan(3));
+    for (const text of ['two', 'three', 'four']) await anna.send(id, text);
+    const texts = await ben.texts(id, 4);
+    heard = true;
+    await flooding;
+    expect(texts).toEqual(['one', 'two', 'three', 'four']);
+    expect(commits).toBeLessThan(300);
+  });
+});
+
 describe('an account', () => {
   it('follows what was accepted between its state’s export and the commit that adds the new device', async () => {
     const gate = anna.holdBack('"newDevice":{');
