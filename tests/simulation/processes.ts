@@ -28,6 +28,8 @@ export interface Ran {
   readonly figures: Figures;
   /** Everything that was said. */
   readonly output: string;
+  /** Of a schedule that failed, in few words: what is broken, and how to see it again. The message of the test's failure. */
+  readonly failure: string | undefined;
 }
 
 /**
@@ -56,9 +58,15 @@ function run(...options: readonly string[]): Promise<Ran> {
         .split('\n')
         .findLast((line) => line.startsWith('{"schedules"'));
       if (last === undefined) reject(new Error(output));
-      else resolve({ figures: JSON.parse(last) as Figures, output });
+      else resolve({ figures: JSON.parse(last) as Figures, output, failure: failureIn(output) });
     });
   });
+}
+
+/** `output` is what scripts/simulate.ts says. */
+function failureIn(output: string): string | undefined {
+  const said = output.split('\n').filter((line) => /^(seed \d+: |again: )/.test(line));
+  return said.length > 0 ? said.join('\n') : undefined;
 }
 
 /** Runs `task` on each value, as many at once as the machine has processors. */
