@@ -169,7 +169,8 @@ export class RatchetTree {
 
   /**
    * RFC 9420 section 12.1.3: blanks the leaf and its direct path, then halves the tree as long as its
-   * right half is blank. @throws MlsError `unknown-leaf`; `invalid-tree` for the only leaf
+   * right half is blank. Without the only leaf one blank leaf is left: whoever is alone in a group may replace its leaf by
+   * an external commit. @throws MlsError `unknown-leaf`
    */
   remove(leafIndex: number): RatchetTree {
     this.occupiedLeaf(leafIndex);
@@ -245,8 +246,7 @@ export class RatchetTree {
 
   #truncated(): RatchetTree {
     const last = this.#nodes.findLastIndex((node) => node !== undefined);
-    if (last < 0) throw new MlsError('invalid-tree', 'no leaf is left');
-    const size = fullTreeSize(last + 1);
+    const size = fullTreeSize(Math.max(last, 0) + 1);
     if (size === this.#nodes.length) return this;
     return new RatchetTree(this.#nodes.slice(0, size), this.#hashes.slice(0, size));
   }

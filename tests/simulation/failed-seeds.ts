@@ -36,6 +36,23 @@ export const FAILED_SCHEDULES: readonly { readonly schedule: Schedule; readonly 
     },
     found: 'a recovery that another one was before in, and that the server had not taken yet, was held against the log (the simulation)',
   },
+  {
+    schedule: {
+      people: 3,
+      devices: 3,
+      conversations: 3,
+      minutes: 10,
+      seed: '720000035',
+      happenings: [
+        { do: 'link', after: 42012, who: 845916 },
+        { do: 'link', after: 467, who: 104083 },
+        { do: 'remove', after: 56605, who: 633456, where: 772871, whom: 168261 },
+        { do: 'remove', after: 65238, who: 657442, where: 864457, whom: 901453 },
+        { do: 'recover', after: 4910, who: 647301 },
+      ],
+    },
+    found: 'nobody came back into a conversation in which they were alone (ratchet-tree.ts)',
+  },
 ];
 
 /**

@@ -335,6 +335,22 @@ describe('a recovery among other things that happen to the account', () => {
     expect((await ben.texts(ids[0]!, 2)).at(-1)).toBe('still here');
   });
 
+  it('brings back a conversation that everybody else is out of, and a sibling follows', async () => {
+    const { laptop, ben, ids, entropy } = await scene();
+    const [id] = ids as [string];
+    const { account } = await ben.runtime.state();
+    await laptop.do({ command: 'removeMember', conversationId: id, accountId: account!.accountId });
+    await laptop.conversation(id, ({ members }) => members.length === 1);
+    const fresh = await recovered(world, 'anna', entropy);
+    await isBack(fresh);
+    await fresh.send(id, 'note to self');
+    expect((await laptop.texts(id, 2)).at(-1)).toBe('note to self');
+    await laptop.addMember(id, 'ben');
+    await ben.conversation(id, ({ state }) => state === 'ready');
+    await fresh.send(id, 'welcome back');
+    expect((await ben.texts(id, 2)).at(-1)).toBe('welcome back');
+  });
+
   it('and the linking of a device do not hinder each other', async () => {
     const { laptop, ids, entropy } = await scene();
     const phone = world.device();

@@ -94,6 +94,23 @@ describe('an external commit', () => {
     expect(sibling.authenticator).toEqual(a.authenticator);
   });
 
+  it('moves the only leaf of a group, for siblings that are in it and one that is not', async () => {
+    const [a] = (await makeGroup(['a'])) as [TestMember];
+    const sibling = a.sibling();
+    const groupInfo = await groupInfoOf(suite, a.state, a.signer.privateKey);
+    const options = joiner(a, { removes: 0 });
+    const made = await externalCommit(suite, groupInfo, options);
+    for (const member of [a, sibling]) {
+      const moved = (await member.receive(made.message, { ownPath: options.own, externalInit: options.externalInit })) as CommitEffects;
+      expect(moved).toMatchObject({ ownLeafMoved: true, removedSelf: false });
+    }
+    const outside = await followExternalCommit(suite, groupInfo, made.message, options);
+    expect(outside.ownLeaf).toBe(0);
+    for (const group of [a.state, sibling.state, outside]) {
+      expect(toHex(group.schedule.epochAuthenticator)).toBe(toHex(made.state.schedule.epochAuthenticator));
+    }
+  });
+
   it('moves no leaf when the encapsulation is not that of our operation', async () => {
     const { members, groupInfo } = await groupOfThree();
     const [, b] = members;

@@ -110,12 +110,19 @@ describe('ratchet tree', () => {
     }
   });
 
-  it('refuses to remove or update a leaf that is not there, or the only one', () => {
+  it('refuses to remove or update a leaf that is not there', () => {
     const tree = makeFullTree(suite, 4).remove(2);
     expect(() => tree.remove(2)).toThrow(new MlsError('unknown-leaf'));
     expect(() => tree.remove(9)).toThrow(new MlsError('unknown-leaf'));
     expect(() => tree.update(2, unsignedLeaf(suite, 2))).toThrow(new MlsError('unknown-leaf'));
-    expect(() => lone().remove(0)).toThrow(expect.objectContaining({ code: 'invalid-tree' }));
+  });
+
+  it('is one blank leaf when the only one is removed, and hashes as one where that place is taken again', () => {
+    const empty = makeFullTree(suite, 2).remove(0).remove(1);
+    expect([empty.nodeCount, empty.leaf(0)]).toEqual([1, undefined]);
+    const { tree, leafIndex } = empty.add(unsignedLeaf(suite, 7));
+    expect(leafIndex).toBe(0);
+    expect(tree.hash(suite)).toEqual(RatchetTree.decode(tree.encode()).hash(suite));
   });
 });
 
