@@ -4,6 +4,7 @@ import { ROOT } from '../../scripts/build/layout.ts';
 import { withinBounds } from './bounds.ts';
 import { drawFor, ONLY_CASE, SEED } from './chance.ts';
 import { Dice } from './mutate.ts';
+import { Watchdog } from './watchdog.ts';
 
 /** One case: chance to choose by, and what it chose, for whoever has to find out why it failed. */
 export class Case {
@@ -40,6 +41,8 @@ const MOST_WRONG = 5;
 /** Not Playwright's folder for results, which it empties. */
 const FAILURES = join(ROOT, 'fuzz-failures');
 
+let watchdog: Watchdog | undefined;
+
 /** @param order 'in-order' where each case begins with what the one before it left */
 export async function play(
   name: string,
@@ -52,9 +55,11 @@ export async function play(
   const first = order === 'any-order' ? (ONLY_CASE ?? 0) : 0;
   const end = performance.now() + time;
   const goesOn = (next: number): boolean => (ONLY_CASE === undefined ? next < least || performance.now() < end : next <= ONLY_CASE);
+  watchdog ??= new Watchdog();
   let number = first;
   for (; goesOn(number) && wrong.length < MOST_WRONG; number++) {
     let one = new Case(number);
+    watchdog.begins(`${name}: ${again(number)}`);
     try {
       const outcome = await withinBounds(() => {
         drawFor(`${name}/${number}`);
@@ -64,6 +69,8 @@ export async function play(
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     } catch (error) {
       wrong.push(told(name, number, one.input, error));
+    } finally {
+      watchdog.ends();
     }
   }
   return { cases: number - first, outcomes, wrong };
@@ -75,8 +82,10 @@ function told(name: string, number: number, input: unknown, error: unknown): str
   mkdirSync(FAILURES, { recursive: true });
   const what = error instanceof Error ? error.stack : String(error);
   writeFileSync(file, JSON.stringify({ name, seed: SEED, case: number, what, input }, written, 1));
-  return `${name}: ${what}\ninput in ${file}\nagain: CHORUS_SEED=${SEED} CHORUS_CASE=${number} npx vitest run tests/unit/fuzz`;
+  return `${name}: ${what}\ninput in ${file}\n${again(number)}`;
 }
+
+const again = (number: number): string => `again: CHORUS_SEED=${SEED} CHORUS_CASE=${number} npx vitest run tests/unit/fuzz`;
 
 function written(_key: string, value: unknown): unknown {
   if (value instanceof Uint8Array) return { base64: Buffer.from(value).toString('base64') };

@@ -7,6 +7,9 @@ import type { Faults } from './faults.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../scripts/simulate.ts', import.meta.url));
 
+/** For what lives shortly, MB: a tenth faster. */
+const MORE_ROOM = '--max-semi-space-size=128';
+
 /** The last line of `npm run simulate -- --figures`. */
 export interface Figures {
   readonly schedules: number;
@@ -46,7 +49,7 @@ export function playAgain(schedules: readonly string[], ...more: readonly string
 }
 
 function run(...options: readonly string[]): Promise<Ran> {
-  const given = ['--import', 'tsx', SCRIPT, '--figures', ...options];
+  const given = [MORE_ROOM, '--import', 'tsx', SCRIPT, '--figures', ...options];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, given, { stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';

@@ -1,4 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
+import { ROOT } from '../../../scripts/build/layout.ts';
 import { withinBounds } from '../../fuzz/bounds.ts';
 
 // The fuzzing's own bounds, with small ones in their place.
@@ -41,5 +43,21 @@ describe('a fuzzed case', () => {
     await expect(withinBounds(() => new Uint8Array(2 * MEMORY).fill(1), patient)).rejects.toThrow('of memory');
     await expect(withinBounds(async () => Buffer.alloc(2 * MEMORY, 1), patient)).rejects.toThrow('of memory');
     expect(await withinBounds(() => new Uint8Array(1000).length, patient)).toBe(1000);
+  });
+
+  it('that never ends ends its process, which says what case it was', () => {
+    const program = `
+      import { Watchdog } from './tests/fuzz/watchdog.ts';
+      const watchdog = new Watchdog(500);
+      watchdog.begins('harmless');
+      watchdog.ends();
+      await new Promise((resolve) => setTimeout(resolve, 1_500)); // between two cases nothing is to end
+      console.log('alive');
+      watchdog.begins('the endless one');
+      for (;;);
+    `;
+    const given = ['--import', 'tsx', '--input-type=module', '-e', program];
+    const ended = spawnSync(process.execPath, given, { cwd: ROOT, timeout: 60_000, encoding: 'utf8' });
+    expect([ended.stdout, ended.stderr, ended.signal]).toEqual(['alive\n', 'the endless one does not end\n', 'SIGKILL']);
   });
 });
