@@ -1,7 +1,7 @@
 import { toHex } from '../../src/bytes/index.ts';
 import { pendingItems } from '../../src/engine/sending.ts';
 import { decodeGroupRecords, decodeMessage, groupPrefix, messageRecordKey } from '../../src/engine/records.ts';
-import type { Conversation, EngineState } from '../../src/engine/state.ts';
+import type { Conversation, EngineState, StoredMessage } from '../../src/engine/state.ts';
 import { isOver } from '../../src/engine/linking.ts';
 import { MAX_PAST_EPOCHS } from '../../src/mls/index.ts';
 import type { Device } from './device.ts';
@@ -15,13 +15,14 @@ const MOST_KEY_PACKAGES = 99 + 20;
 
 /** What must hold when everything has come to rest. */
 export async function checkAfterwards(world: World): Promise<void> {
+  const shown = world.judge.lying ? undefined : shownTexts(world);
   for (const device of world.people.flatMap(living)) {
-    if (!device.cloned && !world.judge.lying) await checkReceived(world, device);
+    if (!device.cloned && shown !== undefined) await checkReceived(world, device, shown);
     if (isAtRest(world, device) && !world.judge.lying) checkSecrets(world, device);
     world.judge.secrets.checkPunctures(device);
   }
   for (const person of world.people) checkConversations(world, person);
-  checkWritten(world);
+  checkWritten(world, shown);
 }
 
 /** Whatever conversation one device of a person is in, all are: linked at whatever moment, recovered, or there from the start. */
@@ -47,9 +48,33 @@ function isAtRest(world: World, device: Device): boolean {
   return !world.ownerOf(device).devices.some(({ cloned }) => cloned);
 }
 
-/** Every accepted message is at every member that was in its epoch, exactly once, in the log's order. */
-async function checkReceived(world: World, device: Device): Promise<void> {
-  const claim = 'every accepted message is at every member that was in its epoch exactly once';
+const RECEIVED = 'every accepted message is at every member that was in its epoch exactly once';
+
+/** Places of logs by the texts that devices show from there: each text at one place, once on each device. */
+function shownTexts(world: World): Map<string, string> {
+  const shown = new Map<string, string>();
+  for (const device of world.people.flatMap(living)) {
+    if (device.cloned) continue;
+    for (const id of device.state.conversations.keys()) {
+      const lines = linesOf(device, id);
+      if (new Set(lines.map(({ text }) => text)).size < lines.length)
+        world.judge.violate(RECEIVED, `${device.name} has a text twice in ${id.slice(0, 6)}`);
+      for (const { text, position } of lines) {
+        const place = `${id}/${position}`;
+        if ((shown.get(text) ?? place) !== place) world.judge.violate(RECEIVED, `"${text}" is at two places: ${device.name} has another`);
+        shown.set(text, place);
+      }
+    }
+  }
+  return shown;
+}
+
+/**
+ * Every accepted message is at every member that was in its epoch, exactly once, in the log's order. An eventually
+ * consistent service also accepts what all pass over, and its author sends anew (draft section 5.9).
+ */
+async function checkReceived(world: World, device: Device, texts: ReadonlyMap<string, string>): Promise<void> {
+  const textAt = new Map([...texts].map(([text, place]) => [place, text]));
   const { conversations, account, device: known } = device.state;
   if (account === undefined || known === undefined) return;
   // Whom the server has given it to: an account that was out of the group for a while has not got it.
@@ -59,38 +84,40 @@ async function checkReceived(world: World, device: Device): Promise<void> {
     const stays = world.judge.membership.of(device, id);
     for (const { submission, position } of world.server.log.get(id)?.values() ?? []) {
       if (submission.kind !== 'application' || !given.has(`${id}/${position}`)) continue;
-      const wasThere = stays.some(({ from, to }) => position > from && position <= (to ?? last));
+      const epoch = BigInt(submission.epoch);
+      if (world.service === 'eventual' && !textAt.has(`${id}/${position}`)) continue;
+      const wasThere = stays.some(({ from, since, to }) => position > from && position <= (to ?? last) && epoch >= since);
       if (!wasThere) continue;
       world.judge.checks += 1;
-      const written = world.judge.texts.byMessageId.get(toHex(submission.messageId));
+      const messageId = toHex(submission.messageId);
+      // What is sent anew has another name than what was written.
+      const sentAnew = world.service === 'eventual' ? textAt.get(`${id}/${position}`) : undefined;
+      const text = world.judge.texts.byMessageId.get(messageId)?.text ?? sentAnew;
       const bytes = device.disk.records.get(messageRecordKey(id, position));
       const shown = bytes && decodeMessage(bytes);
-      if (shown?.text === written?.text && (written !== undefined || world.judge.forgeries.has(toHex(submission.messageId)))) continue;
-      world.judge.violate(
-        claim,
-        `${device.name} has "${shown?.text ?? 'nothing'}" for "${written?.text}" at ${position} of ${id.slice(0, 6)}`,
-      );
+      if (shown?.text === text && (text !== undefined || world.judge.forgeries.has(messageId))) continue;
+      const what = `"${shown?.text ?? 'nothing'}" for "${text}"`;
+      world.judge.violate(RECEIVED, `${device.name} has ${what} at ${position} of ${id.slice(0, 6)}`);
     }
-    const texts = linesOf(device, id);
-    if (new Set(texts).size < texts.length) world.judge.violate(claim, `${device.name} has a text twice in ${id.slice(0, 6)}`);
   }
 }
 
-/** Every written message was sent, or is in the outbox, or was reported there. */
-function checkWritten(world: World): void {
+/** Every written message was sent (where that may be in vain, somebody has it), or is in the outbox, or was reported there. */
+function checkWritten(world: World, shown: ReadonlyMap<string, string> | undefined): void {
   const sent = new Set<string>();
   for (const log of world.servers.flatMap((server) => [...server.log.values()]))
     for (const { submission } of log.values()) sent.add(toHex(submission.messageId));
   const waiting = new Set<string>();
   for (const device of world.devices) {
-    for (const conversation of device.state.conversations.values()) {
-      for (const { messageId } of pendingItems(conversation)) waiting.add(toHex(messageId));
+    for (const item of [...device.state.conversations.values()].flatMap(pendingItems)) {
+      if (item.kind === 'text') waiting.add(item.text);
     }
   }
   for (const { messageId, kept, text } of world.judge.texts.byText.values()) {
     if (!kept) continue;
     world.judge.checks += 1;
-    if (!sent.has(messageId) && !waiting.has(messageId)) {
+    const isSent = world.service === 'eventual' && shown !== undefined ? shown.has(text) : sent.has(messageId);
+    if (!isSent && !waiting.has(text)) {
       world.judge.violate('every written message was sent or is in the outbox or was reported', `"${text}" is nowhere`);
     }
   }
@@ -156,8 +183,8 @@ function namedEpochs({ emulation, conversations, keyPackages, externalJoins }: E
   return named;
 }
 
-function linesOf(device: Device, id: string): string[] {
+function linesOf(device: Device, id: string): StoredMessage[] {
   const prefix = `message/${id}/`;
   const lines = [...device.disk.records].filter(([key]) => key.startsWith(prefix)).map(([, bytes]) => decodeMessage(bytes));
-  return lines.filter(({ kind }) => kind === 'text').map(({ text }) => text);
+  return lines.filter(({ kind }) => kind === 'text');
 }

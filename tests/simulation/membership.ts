@@ -6,6 +6,8 @@ import type { Device } from './device.ts';
 /** Positions of a log beyond `from`, up to `to`, at which a device was in the group. */
 interface Stay {
   readonly from: number;
+  /** The group's epoch by which it came in: what is of an earlier one it cannot read. */
+  readonly since: bigint;
   to: number | undefined;
 }
 
@@ -18,11 +20,11 @@ export class Membership {
     for (const [key, bytes] of puts) {
       if (!key.startsWith('conversation/')) continue;
       const id = key.slice('conversation/'.length);
-      const { state, position } = decodeRecord<Conversation>(bytes);
+      const { state, position, since } = decodeRecord<Conversation>(bytes);
       if (state === 'out-of-step') lost(id);
       const stays = this.of(device, id);
       const open = stays.find(({ to }) => to === undefined);
-      if (state === 'member' && open === undefined) stays.push({ from: Math.min(position, ...linesIn(puts, id)), to: undefined });
+      if (state === 'member' && open === undefined) stays.push({ from: Math.min(position, ...linesIn(puts, id)), since, to: undefined });
       if (state !== 'member' && open !== undefined) open.to = position;
     }
   }

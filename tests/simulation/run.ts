@@ -32,6 +32,7 @@ const USERNAMES = ['anna', 'ben', 'cara', 'dora', 'emil', 'fred', 'gina', 'hans'
 export async function play(schedule: Schedule): Promise<Outcome> {
   const world = new World(
     schedule.seed,
+    schedule.service ?? 'strong',
     schedule.happenings.some((happening) => happening.do === 'lie-fork'),
   );
   let violation: Violation | undefined;

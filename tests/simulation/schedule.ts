@@ -1,3 +1,4 @@
+import type { Consistency } from '../../server/store/store.ts';
 import { Dice } from './dice.ts';
 
 /** Whom or what an action means: a number that is taken modulo what there is at the time. */
@@ -63,6 +64,8 @@ export interface Shape {
 
 export interface Schedule extends Shape {
   readonly seed: string;
+  /** Of the delivery service; strong unless it says otherwise. */
+  readonly service?: Consistency;
   readonly happenings: readonly Happening[];
 }
 
@@ -114,6 +117,8 @@ const EXTRA: Readonly<Record<Flavour, Partial<Record<Kind, number>>>> = {
   lying: { 'lie-replay': 5, 'lie-withhold': 5, 'lie-reorder': 5, 'lie-corrupt': 5, 'lie-fork': 3 },
 };
 
+/** Of 100 schedules, those with an eventually consistent service. */
+const EVENTUAL = 25;
 /** Things that happen per schedule. */
 const HAPPENINGS = 30;
 /** Longest delay of a request, ms; beyond it the client takes it for lost. */
@@ -135,7 +140,8 @@ export function drawSchedule(seed: string, shape: Shape): Schedule {
   const average = (shape.minutes * 60_000) / HAPPENINGS;
   const kinds = kindsOf(dice.pick(FLAVOURS));
   const happenings = Array.from({ length: HAPPENINGS }, () => draw(dice, dice.pick(kinds), average));
-  return { ...shape, seed, happenings };
+  const service = new Dice(`${seed}/service`).chance(EVENTUAL) ? 'eventual' : 'strong';
+  return { ...shape, seed, service, happenings };
 }
 
 /** Half of what happens follows at once on what was before it: that is where races are. */

@@ -5,7 +5,7 @@ import { createApp, type App } from '../../server/app.ts';
 import { authenticationKeyOf } from '../../server/authentication-key.ts';
 import { openSqliteStore } from '../../server/store/sqlite.ts';
 import { Refusal } from '../../server/problems.ts';
-import type { DeliveryStore, SequencePage } from '../../server/store/store.ts';
+import type { Consistency, DeliveryStore, SequencePage } from '../../server/store/store.ts';
 import type { Submission } from '../../src/engine/ports.ts';
 import { Dice } from './dice.ts';
 import { Mortal } from './mortal.ts';
@@ -31,6 +31,7 @@ export class SimServer {
   readonly #folder: string | undefined;
   readonly #seed: Uint8Array;
   readonly #name: string;
+  readonly #consistency: Consistency;
   readonly #onDeath: (server: SimServer) => void;
   #running: { readonly mortal: Mortal; readonly app: App } | undefined;
   #starts = 0;
@@ -38,9 +39,17 @@ export class SimServer {
   readonly log = new Map<string, Map<number, Accepted>>();
 
   /** @param onDeath Called when what runs dies */
-  constructor(scheduler: Scheduler, seed: string, onDeath: (server: SimServer) => void, forks: boolean, origin?: SimServer) {
+  constructor(
+    scheduler: Scheduler,
+    seed: string,
+    consistency: Consistency,
+    onDeath: (server: SimServer) => void,
+    forks: boolean,
+    origin?: SimServer,
+  ) {
     this.#scheduler = scheduler;
     this.#name = seed;
+    this.#consistency = consistency;
     this.#onDeath = onDeath;
     this.#dice = new Dice(`${seed}/server`);
     this.#seed = origin === undefined ? this.#dice.bytes(32) : origin.#seed;
@@ -49,13 +58,13 @@ export class SimServer {
       for (const file of readdirSync(origin.#folder)) copyFileSync(join(origin.#folder, file), join(this.#folder, file));
       for (const [id, log] of origin.log) this.log.set(id, new Map(log));
     }
-    this.#store = openSqliteStore(this.#folder === undefined ? ':memory:' : join(this.#folder, 'chorus.sqlite'), 'strong');
+    this.#store = openSqliteStore(this.#folder === undefined ? ':memory:' : join(this.#folder, 'chorus.sqlite'), consistency);
     this.start();
   }
 
   /** A server with the same past and the same key, and a future of its own. */
   fork(count: number): SimServer {
-    return new SimServer(this.#scheduler, `${this.#name}/fork ${count}`, this.#onDeath, true, this);
+    return new SimServer(this.#scheduler, `${this.#name}/fork ${count}`, this.#consistency, this.#onDeath, true, this);
   }
 
   /** Whoever answers at the moment. */
@@ -75,7 +84,7 @@ export class SimServer {
         authenticationKey: authenticationKeyOf(this.#seed.slice()),
         now: () => Math.floor(this.#scheduler.now),
         random: (length) => mortal.bytes(length),
-        consistency: 'strong',
+        consistency: this.#consistency,
         addressOf: () => 'everywhere',
       },
       NO_FILES,

@@ -1,3 +1,4 @@
+import type { Consistency } from '../../server/store/store.ts';
 import type { StateView } from '../../src/engine/view.ts';
 import { Device, Died, type Process } from './device.ts';
 import { Dice } from './dice.ts';
@@ -48,17 +49,19 @@ export class World {
   readonly accountNames = new Map<string, string>();
   /** Does what no device and no server does: never dies. */
   readonly fate: Mortal;
+  readonly service: Consistency;
   readonly #seed: string;
   readonly #restore: () => void;
 
   /** @param forks Whether the server may tell different stories */
-  constructor(seed: string, forks = false) {
+  constructor(seed: string, service: Consistency, forks = false) {
     this.#seed = seed;
+    this.service = service;
     this.fate = new Mortal('fate', new Dice(`${seed}/fate`), () => {});
     this.judge = new Judge(this);
     this.#restore = installGlobals(this.scheduler, this.judge.ledger);
     this.network = new Network(this.scheduler, seed, (fault) => this.befell(fault));
-    this.server = new SimServer(this.scheduler, seed, (server) => this.network.cutAll(server), forks);
+    this.server = new SimServer(this.scheduler, seed, service, (server) => this.network.cutAll(server), forks);
     this.servers.push(this.server);
   }
 

@@ -10,7 +10,7 @@ const HOUR = 3_600_000;
 let world: World;
 
 beforeEach(() => {
-  world = new World('clock');
+  world = new World('clock', 'strong');
 });
 
 afterEach(() => world.close());
