@@ -1,65 +1,106 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { addFaults, allFaults, FAULTS, noFaults } from '../tests/simulation/faults.ts';
+import { addFaults, allFaults, FAULTS, noFaults, type Fault } from '../tests/simulation/faults.ts';
 import { inParallel, simulate, type Figures } from '../tests/simulation/processes.ts';
 
 // The simulation's part of `npm run soak`: 20,000 schedules that nobody has seen, in as many processes as there are
-// processors. Figures go to docs/soak.md, failures to standard output.
+// processors. Failures go to standard output, figures to docs/soak.json and from there, with those of all runs before, to
+// docs/soak.md.
 
 const SCHEDULES = 20_000;
 /** Schedules per process: its start costs as much as two of them. */
 const BATCH = 100;
-const PAGE = fileURLToPath(new URL('../docs/soak.md', import.meta.url));
+const docs = (name: string): string => fileURLToPath(new URL(`../docs/${name}`, import.meta.url));
 
-const total = { schedules: 0, events: 0, faults: noFaults(), checks: 0, sealed: 0, sweeps: 0, hours: 0 };
-const failed: number[] = [];
-const first = Number(process.env['CHORUS_SEED'] ?? Date.now() % 1_000_000_000);
+const COUNTED = ['schedules', 'events', 'checks', 'sealed', 'sweeps', 'hours'] as const;
+
+/** What one run has come to; it may have been cut off. */
+type Run = Record<(typeof COUNTED)[number], number> & {
+  readonly date: string;
+  readonly commit: string;
+  readonly seed: number;
+  /** Of real time. */
+  minutes: number;
+  /** Of faults that there were then. */
+  readonly faults: Partial<Record<Fault, number>>;
+  readonly failed: number[];
+};
+
+const earlier = JSON.parse(readFileSync(docs('soak.json'), 'utf8')) as Run[];
+const seed = Number(process.env['CHORUS_SEED'] ?? Date.now() % 1_000_000_000);
 const wanted = Number(process.env['CHORUS_SCHEDULES'] ?? SCHEDULES);
 const started = Date.now();
-
-function count(figures: Figures): void {
-  addFaults(total.faults, figures.faults);
-  for (const name of ['schedules', 'events', 'checks', 'sealed', 'sweeps', 'hours'] as const) total[name] += figures[name];
-}
+const nothing = { schedules: 0, events: 0, checks: 0, sealed: 0, sweeps: 0, hours: 0, minutes: 0 };
+const commit = execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8' }).trim();
+const run: Run = { date: new Date(started).toISOString().slice(0, 10), commit, seed, ...nothing, faults: noFaults(), failed: [] };
 
 /** A batch ends at its first failure: what is behind it is played by another. */
-async function play(seed: number, schedules: number): Promise<void> {
-  const { figures, output } = await simulate(seed, schedules);
+async function play(first: number, schedules: number): Promise<void> {
+  const { figures, output } = await simulate(first, schedules);
   count(figures);
   if (figures.failed !== null) {
-    failed.push(figures.failed);
+    run.failed.push(figures.failed);
     console.log(output);
   }
-  console.log(`${total.schedules} schedules, ${failed.length} failed`);
+  console.log(`${run.schedules} schedules, ${run.failed.length} failed`);
   // Hours of play are not lost when they are cut off.
-  writeFileSync(PAGE, withFigures(readFileSync(PAGE, 'utf8')));
-  const done = figures.failed === null ? schedules : figures.failed - seed + 1;
-  if (done < schedules) await play(seed + done, schedules - done);
+  keep();
+  const done = figures.failed === null ? schedules : figures.failed - first + 1;
+  if (done < schedules) await play(first + done, schedules - done);
 }
 
-const seeds = Array.from({ length: Math.ceil(wanted / BATCH) }, (_, index) => index * BATCH);
-await inParallel(seeds, (from) => play(first + from, Math.min(BATCH, wanted - from)));
-if (failed.length > 0) process.exitCode = 1;
+function count(figures: Figures): void {
+  addFaults(run.faults as Record<Fault, number>, figures.faults);
+  for (const name of COUNTED) run[name] += figures[name];
+  run.minutes = (Date.now() - started) / 60_000;
+}
 
-function withFigures(page: string): string {
-  const whole = (value: number): string => Math.round(value).toLocaleString('en');
-  const rows = [
-    ['Schedules', total.schedules < wanted ? `${whole(total.schedules)}, cut off from ${whole(wanted)}` : whole(total.schedules)],
-    ['Seeds', `${first} and on`],
-    ['Faults that took effect', whole(allFaults(total.faults))],
-    ['Events', whole(total.events)],
-    ['Invariants checked', whole(total.checks)],
-    ['AEAD uses in the ledger', whole(total.sealed)],
-    ['Sweeps of stores', whole(total.sweeps)],
-    ['Virtual time, days', whole(total.hours / 24)],
-    ['Real time, minutes', `${whole((Date.now() - started) / 60_000)} on ${availableParallelism()} processors`],
-    ['Failed', failed.length === 0 ? 'none' : failed.join(', ')],
-  ];
-  const table = ['| | |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join('\n');
-  const faults = FAULTS.map((fault) => `| \`${fault}\` | ${whole(total.faults[fault])} |`);
-  const perFault = [`| fault | took effect, in ${whole(total.schedules)} schedules |`, '|---|---|', ...faults].join('\n');
+function keep(): void {
+  const runs = [...earlier, run];
+  const whole = runs.map(({ hours, minutes, ...rest }) => ({ ...rest, hours: Math.round(hours), minutes: Math.round(minutes) }));
+  writeFileSync(docs('soak.json'), `${JSON.stringify(whole, undefined, 2)}\n`);
+  writeFileSync(docs('soak.md'), withFigures(readFileSync(docs('soak.md'), 'utf8'), runs));
+}
+
+function withFigures(page: string, runs: readonly Run[]): string {
+  const said = (value: number): string => Math.round(value).toLocaleString('en');
+  const sum = (of: (each: Run) => number): number => runs.reduce((total, each) => total + of(each), 0);
+  const faults = noFaults();
+  for (const each of runs) addFaults(faults, { ...noFaults(), ...each.faults });
+  const failed = sum((each) => each.failed.length);
+  const totals = table(
+    ['', ''],
+    [
+      ['Schedules', said(sum(({ schedules }) => schedules))],
+      ['Faults that took effect', said(allFaults(faults))],
+      ['Events', said(sum(({ events }) => events))],
+      ['Invariants checked', said(sum(({ checks }) => checks))],
+      ['AEAD uses in the ledger', said(sum(({ sealed }) => sealed))],
+      ['Sweeps of stores', said(sum(({ sweeps }) => sweeps))],
+      ['Virtual time, days', said(sum(({ hours }) => hours) / 24)],
+      ['Real time, minutes', `${said(sum(({ minutes }) => minutes))} on ${availableParallelism()} processors`],
+      ['Failed', failed === 0 ? 'none' : said(failed)],
+    ],
+  );
+  const each = table(
+    ['run', 'of commit', 'first seed', 'schedules', 'failed'],
+    runs.map((one) => [one.date, `\`${one.commit}\``, `${one.seed}`, said(one.schedules), one.failed.join(', ') || 'none']),
+  );
+  const perFault = table(
+    ['fault', 'took effect'],
+    FAULTS.map((fault) => [`\`${fault}\``, said(faults[fault])]),
+  );
   return page
-    .replace(/(<!-- figures -->\n)[^]*?(\n<!-- end -->)/, `$1\n${table}\n$2`)
+    .replace(/(<!-- figures -->\n)[^]*?(\n<!-- end -->)/, `$1\n${totals}\n\n${each}\n$2`)
     .replace(/(<!-- faults -->\n)[^]*?(\n<!-- end -->)/, `$1\n${perFault}\n$2`);
 }
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
+
+const batches = Array.from({ length: Math.ceil(wanted / BATCH) }, (_, index) => index * BATCH);
+await inParallel(batches, (from) => play(seed + from, Math.min(BATCH, wanted - from)));
+if (run.failed.length > 0) process.exitCode = 1;
