@@ -22,7 +22,7 @@ export async function checkAfterwards(world: World): Promise<void> {
     world.judge.secrets.checkPunctures(device);
   }
   for (const person of world.people) checkConversations(world, person);
-  checkWritten(world, shown);
+  checkWritten(world);
 }
 
 /** Whatever conversation one device of a person is in, all are: linked at whatever moment, recovered, or there from the start. */
@@ -103,20 +103,23 @@ async function checkReceived(world: World, device: Device, texts: ReadonlyMap<st
 }
 
 /** Every written message was sent (where that may be in vain, somebody has it), or is in the outbox, or was reported there. */
-function checkWritten(world: World, shown: ReadonlyMap<string, string> | undefined): void {
+function checkWritten(world: World): void {
+  const maySendInVain = world.service === 'eventual' && !world.judge.lying;
+  const shown = new Set<string>();
   const sent = new Set<string>();
   for (const log of world.servers.flatMap((server) => [...server.log.values()]))
     for (const { submission } of log.values()) sent.add(toHex(submission.messageId));
   const waiting = new Set<string>();
   for (const device of world.devices) {
-    for (const item of [...device.state.conversations.values()].flatMap(pendingItems)) {
-      if (item.kind === 'text') waiting.add(item.text);
+    for (const [id, conversation] of device.state.conversations) {
+      for (const item of pendingItems(conversation)) if (item.kind === 'text') waiting.add(item.text);
+      for (const { text } of linesOf(device, id)) shown.add(text);
     }
   }
   for (const { messageId, kept, text } of world.judge.texts.byText.values()) {
     if (!kept) continue;
     world.judge.checks += 1;
-    const isSent = world.service === 'eventual' && shown !== undefined ? shown.has(text) : sent.has(messageId);
+    const isSent = maySendInVain ? shown.has(text) : sent.has(messageId);
     if (!isSent && !waiting.has(text)) {
       world.judge.violate('every written message was sent or is in the outbox or was reported', `"${text}" is nowhere`);
     }

@@ -115,6 +115,7 @@ export class SimServer {
   }
 
   async close(): Promise<void> {
+    this.actor?.die();
     await this.#store.close();
     if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true });
   }
