@@ -48,9 +48,19 @@ describe('an answer that comes when something else has taken the place of what i
     const gone = refusal('unknown-link');
     const late = await taken(second, { type: 'answer', call: 'fetch-link', request: fetch, answer: gone, conversationId: undefined });
     expect(late.link).toEqual(second.link);
-    const { request: deletion } = sent(await taken(shown, closeLink), 'delete-link');
-    const deleted = await taken(second, { type: 'answer', call: 'delete-link', request: deletion, answer, conversationId: undefined });
-    expect(deleted.link).toEqual(second.link);
+  });
+
+  it('to a mailbox’s deletion does not keep the next one from being deleted', async () => {
+    const answer = { outcome: 'done', value: {} } as const;
+    const putFirst = async (started: EngineState): Promise<EngineState> => {
+      const { request } = sent(started, 'put-link-slot');
+      return taken(started, { type: 'answer', call: 'put-link-slot', request, answer, conversationId: undefined });
+    };
+    const first = await taken(await putFirst(await taken(EMPTY_STATE, startLink)), closeLink);
+    const { request: deletion } = sent(first, 'delete-link');
+    const second = await taken(await putFirst(await taken(first, startLink)), closeLink);
+    const late = await taken(second, { type: 'answer', call: 'delete-link', request: deletion, answer, conversationId: undefined });
+    expect(sent(late, 'delete-link').request).toEqual(sent(second, 'delete-link').request);
   });
 
   it('to an upload of KeyPackages says nothing of the next one', async () => {
