@@ -114,6 +114,13 @@ describe('what the server calls late', () => {
     const state = await refusedFor('stale-epoch');
     expect(todosHere(state, Date.now())).toEqual([]);
     expect(todosHere({ ...state, groups: new Map() }, Date.now())).toEqual([]);
+    const { id: conversationId, groupId } = scene;
+    const command = { command: 'makeInvitation', conversationId, messageId: random(16) } as const;
+    const asked = await taken(stateOf(scene.ben), { type: 'command', command });
+    const made = await taken(asked, { type: 'prepare', what: { kind: 'message', conversationId } });
+    const { kind, epoch, message, messageId } = made.conversations.get(conversationId)!.pending!.submission;
+    const followed = await taken(state, entryFor(state, groupId, { kind, epoch, message, messageId }));
+    expect(todosHere(followed, Date.now())).toEqual(['prepare']);
   });
 
   it('for the account’s key goes out again by itself after a pause: a new key makes no new epoch', async () => {
