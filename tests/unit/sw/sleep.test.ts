@@ -18,3 +18,13 @@ it.each([1_000, 40 * 24 * 60 * 60 * 1000])('a sleep of %i ms does not end at onc
   expect(asked).toBeLessThan(2 ** 31);
   stop.abort();
 });
+
+it('a sleep ends as soon as it is stopped, before it begins or in between, and leaves no timer behind', async () => {
+  const stop = new AbortController();
+  const slept = sleep(1_000, stop.signal);
+  expect(vi.getTimerCount()).toBe(1);
+  stop.abort();
+  await slept;
+  await sleep(1_000, stop.signal);
+  expect(vi.getTimerCount()).toBe(0);
+});
