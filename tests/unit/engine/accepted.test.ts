@@ -2,10 +2,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { acceptedIn, takeLostBack } from '../../../src/engine/accepted.ts';
 import type { Command } from '../../../src/engine/command.ts';
 import type { Preparation } from '../../../src/engine/input.ts';
-import type { Submission } from '../../../src/engine/ports.ts';
-import { changesBetween } from '../../../src/engine/records.ts';
+import type { StoreChanges, Submission } from '../../../src/engine/ports.ts';
+import { changesBetween, decodeState } from '../../../src/engine/records.ts';
 import type { EngineState } from '../../../src/engine/state.ts';
 import { Turn } from '../../../src/engine/turn.ts';
+import { StoreError } from '../../../src/store/index.ts';
 import { random, settle, smallStateOf, stateOf, taken } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -109,6 +110,74 @@ describe('what a server had taken and lost by a restore, with nothing set back t
       expect(emulation!.group.context.epoch).toBeGreaterThan(epoch);
       expect(emulation!.pending).toBeUndefined();
     });
+  });
+});
+
+/** The server answers the next message as if it had taken it, which is all that a restore leaves of it. */
+function loseNextMessage(anna: TestDevice): Promise<void> {
+  return new Promise((resolve) => {
+    anna.intercept = async (path, _body, carryOut) => {
+      if (!path.endsWith('/messages')) return carryOut();
+      anna.intercept = (_path, _more, next) => next();
+      resolve();
+      return Response.json({ position: 99, sequence: 99, checked: true });
+    };
+  });
+}
+
+describe('what was lost by a restore is taken back', () => {
+  it('as soon as that can be stored, however often it could not', async () => {
+    const { anna, ben, id, backup } = await scene();
+    await acceptedOnly(anna, id, sending(id, 'two'), 'message');
+    await world.restore(backup);
+    const { write } = anna.store;
+    let failed = 0;
+    const failing = async (changes: StoreChanges): Promise<void> => {
+      const after = new Map([...(await anna.store.load('')), ...changes.puts]);
+      for (const path of changes.deletes) after.delete(path);
+      if (acceptedIn(decodeState(after)).length > 0) return write(changes);
+      failed += 1;
+      throw new StoreError('quota-exceeded');
+    };
+    Object.assign(anna.store, { write: failing });
+    anna.restart();
+    for (let time = 1; time <= 8; time += 1) {
+      anna.clockAhead += 10 * 60_000; // longer than any pause
+      await eventually(async () => {
+        await anna.runtime.synchronise().catch(() => undefined);
+        expect(failed).toBeGreaterThanOrEqual(time);
+      });
+    }
+    Object.assign(anna.store, { write });
+    ben.restart();
+    await eventually(() => anna.runtime.synchronise());
+    expect(await ben.texts(id, 2)).toEqual(['one', 'two']);
+  });
+
+  it('when it is lost again just after that, a pause later and by itself', async () => {
+    const { anna, ben, id, backup } = await scene();
+    await acceptedOnly(anna, id, sending(id, 'two'), 'message');
+    await world.restore(backup);
+    const lostAgain = loseNextMessage(anna);
+    anna.restart();
+    await lostAgain;
+    await eventually(async () => expect(acceptedIn(await smallStateOf(anna.store))).toHaveLength(1));
+    await anna.runtime.synchronise().catch(() => undefined);
+    ben.restart();
+    expect(await ben.texts(id, 2)).toEqual(['one', 'two']);
+  });
+
+  it('by a device that has been awake all the time, when its event stream is opened anew', async () => {
+    const { anna, ben, id } = await scene();
+    for (const device of [anna, ben]) device.restart();
+    await eventually(() => anna.runtime.synchronise()); // it asks for nothing by itself now
+    const lost = loseNextMessage(anna);
+    await anna.send(id, 'two');
+    await lost;
+    await eventually(async () => expect(acceptedIn(await smallStateOf(anna.store))).toHaveLength(1));
+    anna.goOffline();
+    anna.goOnline();
+    expect(await ben.texts(id, 2)).toEqual(['one', 'two']);
   });
 });
 
