@@ -244,6 +244,82 @@ describe.each(Object.entries(KEYS))('the app lock with a %s', (kind, { right, wr
   });
 });
 
+describe('the app lock, opened twice', () => {
+  it('has one factor in memory: what the second tab gave goes at once, and what the first gave when it is locked', async () => {
+    await (await usedStore()).setLock(alone, passkey(7));
+    const store = openStore();
+    const [first, second] = [passkey(7), passkey(7)].map((key) => key as Extract<LockKey, { kind: 'passkey' }>);
+    for (const key of [first!, second!]) expect(await store.unlock(key)).toBe(true);
+    expect(await texts(store)).toEqual(USED);
+    expect([first!.secret.wiped, second!.secret.wiped]).toEqual([false, true]);
+    await store.sweep(alone);
+    await store.lock();
+    expect(first!.secret.wiped).toBe(true);
+    await expect(store.load('')).rejects.toMatchObject({ code: 'locked' });
+  });
+
+  it('while it is being turned on stays open', async () => {
+    const store = await usedStore();
+    const openedElsewhere: Exclusive = async (task) => {
+      const result = await task();
+      expect(await store.unlock(passkey(7))).toBe(true);
+      return result;
+    };
+    await store.setLock(openedElsewhere, passkey(7));
+    expect(await texts(store)).toEqual(USED);
+    await store.write(changes({ cursor: '3' }));
+    await store.sweep(alone);
+    expect(await texts(store)).toEqual({ ...USED, cursor: '3' });
+  });
+});
+
+const { passphrase: typed, passkey: held } = KEYS;
+const CHANGES: readonly [change: string, before: () => LockKey, after: (() => LockKey) | undefined][] = [
+  ['a passphrase to another', typed.right, typed.another],
+  ['a passphrase to a passkey', typed.right, held.right],
+  ['a passkey to another', held.right, held.another],
+  ['a passkey to a passphrase', held.right, typed.right],
+  ['a passphrase to none', typed.right, undefined],
+  ['a passkey to none', held.right, undefined],
+];
+
+describe.each(CHANGES)('the app lock, changed from %s', (_change, before, after) => {
+  it('and cut off at any call to the browser’s storage, asks for one of the two, and nothing is lost', async () => {
+    const seen = new Set<'before' | 'after'>();
+    let call = 1;
+    for (let finished = false; !finished; call++) {
+      indexedDB = new FakeFactory();
+      buckets = new FakeBuckets();
+      const store = await usedStore();
+      await store.setLock(alone, before());
+      const death = dieAt(buckets, call);
+      await store.setLock(alone, after?.()).catch(() => undefined);
+      finished = death.calls() < call;
+      death.revive();
+      makeCheap();
+
+      const next = openStore();
+      await next.tidy(alone);
+      expect(buckets.buckets.size, `call ${call}`).toBe(1);
+      const isOff = (await next.lockTerms()) === undefined;
+      expect(isOff && after !== undefined, `call ${call}`).toBe(false);
+      if (!isOff) {
+        await expect(next.load(''), `call ${call}`).rejects.toMatchObject({ code: 'locked' });
+        expect(await openedByRoots(await storedKeys()), `call ${call}`).toBe(0);
+      }
+      const isBefore = !isOff && (await next.unlock(before()));
+      if (!isOff && after !== undefined) expect(await openStore().unlock(after()), `call ${call}`).toBe(!isBefore);
+      if (!isBefore && after !== undefined) expect(await next.unlock(after()), `call ${call}`).toBe(true);
+      seen.add(isBefore ? 'before' : 'after');
+      expect(await texts(next), `call ${call}`).toEqual(USED);
+      expect(await texts(store), `call ${call}`).toEqual(USED); // which is open already
+      await store.setLock(alone, after?.()); // asked for once more
+      expect(await texts(store), `call ${call}`).toEqual(USED);
+    }
+    expect(seen).toEqual(new Set(['before', 'after']));
+  });
+});
+
 describe('the factor', () => {
   it('is PBKDF2-HMAC-SHA-256 of the passphrase', async () => {
     vi.restoreAllMocks();
