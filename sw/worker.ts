@@ -1,9 +1,10 @@
-import { createBridgeRuntime, type BridgeLock } from '../src/bridge/dispatch.ts';
+import { createBridgeRuntime } from '../src/bridge/dispatch.ts';
 import { createBridgeServer } from '../src/bridge/server.ts';
 import { VIEW_CHANNEL, type ViewChanged } from '../src/bridge/protocol.ts';
 import { createDeliveryClient, fromJson, sequenceEntryFrame, stockFrame } from '../src/delivery/index.ts';
 import { createRuntime } from '../src/engine/runtime.ts';
 import { createRecordStore } from '../src/store/index.ts';
+import { createAppLock } from './app-lock.ts';
 import { serveAppShell, type PrecacheEntry } from './app-shell.ts';
 import { Background, type Extendable } from './background.ts';
 import {
@@ -113,20 +114,7 @@ function keepAlive(event: Extendable, work: Promise<unknown>): void {
   background.keepAlive(event, work);
 }
 
-const appLock: BridgeLock = {
-  terms: () => store.lockTerms(),
-  set: async (key) => {
-    // Before as well: if this worker is stopped in between, the next one is locked.
-    if (key !== undefined) await withdrawMessages(notifications);
-    await sweeper.setLock(key);
-    if (key !== undefined) await withdrawMessages(notifications);
-  },
-  unlock: (key) => store.unlock(key),
-  lock: async () => {
-    await store.lock();
-    await runtime.wake().catch(() => undefined); // it finds out, drops what it has in memory and tells the tabs
-  },
-};
+const appLock = createAppLock({ store, sweeper, withdraw: () => withdrawMessages(notifications), wake: () => runtime.wake() });
 
 const bridge = createBridgeServer(createBridgeRuntime(runtime, sweeper, appLock));
 
