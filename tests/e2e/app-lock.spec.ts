@@ -70,6 +70,40 @@ test('a locked device opens with its passphrase alone, and catches up then', asy
   await sees(laptop.page, 'Open again');
 });
 
+test('a tab that is not told what the lock asks for asks again, and opens then', async ({ device }) => {
+  const laptop = await device('laptop');
+  const { page } = laptop;
+  await createAccount(page, 'anna', 'Laptop');
+  await setPassphrase(laptop, 'Lock with a passphrase');
+  await laptop.worker.stop();
+  // The first time the worker could not look, for another context of this origin stood in its way.
+  await page.addInitScript(() => {
+    const { postMessage } = ServiceWorker.prototype;
+    let isFirst = true;
+    ServiceWorker.prototype.postMessage = function (
+      this: ServiceWorker,
+      message: { readonly call?: string },
+      given?: Transferable[] | StructuredSerializeOptions,
+    ) {
+      const transfer = (Array.isArray(given) ? given : given?.transfer) ?? [];
+      const [port] = transfer;
+      if (!isFirst || message.call !== 'lockStatus' || !(port instanceof MessagePort)) {
+        postMessage.call(this, message, { transfer });
+        return;
+      }
+      isFirst = false;
+      port.postMessage({ ok: true, answer: { ok: false, problem: 'storage-blocked' } });
+    };
+  });
+  await page.reload();
+  await expect(page.getByRole('heading', { name: 'Chorus is locked' })).toBeVisible();
+  await expect(page.getByRole('alert')).toBeVisible();
+  await expect(page.getByLabel('Passphrase')).toBeVisible();
+  await expect(page.getByRole('alert')).toHaveCount(0);
+  await unlock(laptop, PASSPHRASE);
+  await expect(page.getByRole('link', { name: 'Devices' })).toBeVisible();
+});
+
 test('who has forgotten the passphrase deletes what is there, and links the device anew', async ({ device }) => {
   const [laptop, phone] = await Promise.all([device('laptop'), device('phone')]);
   await createAccount(laptop.page, 'anna', 'Laptop');
@@ -200,6 +234,19 @@ test('a passkey that can only tell who somebody is locks nothing, and the person
   await page.getByRole('link', { name: 'Devices' }).click();
   await page.getByRole('button', { name: 'Lock with a passkey' }).click();
   await expect(page.getByRole('alert')).toHaveText(/has nothing to lock Chorus with/);
+  await page.reload();
+  await expect(page.getByRole('button', { name: 'Lock with a passphrase' })).toBeVisible();
+});
+
+test('a passkey that nobody confirms locks nothing, and the person is told', async ({ device }) => {
+  const laptop = await device('laptop');
+  const { page } = laptop;
+  await createAccount(page, 'anna', 'Laptop');
+  const reader = await fingerprintReader(laptop);
+  await reader.forgetFinger();
+  await page.getByRole('link', { name: 'Devices' }).click();
+  await page.getByRole('button', { name: 'Lock with a passkey' }).click();
+  await expect(page.getByRole('alert')).toHaveText(/did not get anything from your passkey/);
   await page.reload();
   await expect(page.getByRole('button', { name: 'Lock with a passphrase' })).toBeVisible();
 });
