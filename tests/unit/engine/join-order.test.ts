@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fromHex } from '../../../src/bytes/index.ts';
+import type { EngineState } from '../../../src/engine/state.ts';
 import { confirmNewPhrase, tryRecovery } from '../../support/engine-recovery.ts';
 import { random, settle, smallStateOf, stateOf, take, taken } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
@@ -111,6 +112,78 @@ describe('an external commit made from a GroupInfo that the log has not come to 
     await settle(tablet, cora);
     expect((await linesOf(tablet, id)).filter((text) => text.includes('lost step'))).toEqual([]);
     expect((await smallStateOf(tablet.store)).externalJoins.size).toBe(0);
+  });
+});
+
+/** Cora's two devices know of her join by link to anna's conversation, and are stopped; then anna adds her. Nobody has read that yet. */
+async function addedMeanwhile() {
+  const [anna, ben, cora] = await Promise.all([world.person('anna'), world.person('ben'), world.person('cora')]);
+  const tablet = await world.link(cora, 'tablet');
+  const id = await anna.startConversation(['ben'], 'Choir');
+  await anna.conversation(id, ({ state, members }) => state === 'ready' && members.length === 2);
+  await anna.do({ command: 'makeInvitation', conversationId: id, messageId: random(16) });
+  await anna.conversation(id, ({ invitation }) => invitation === 'own');
+  await settle(anna, ben, cora, tablet);
+  for (const device of [cora, tablet]) {
+    device.intercept = (path, _body, carryOut) => (path.endsWith('/invitation') ? Promise.reject(new Error('no network')) : carryOut());
+  }
+  await cora.do({ command: 'joinByInvitation', code: (await anna.runtime.invitationCode(id))! });
+  for (const device of [cora, tablet]) {
+    await announced(device, id);
+    await eventually(async () =>
+      expect(await smallStateOf(device.store)).toMatchObject({ emulation: { pending: undefined }, uploads: undefined }),
+    );
+    device.stop();
+  }
+  await anna.addMember(id, 'cora');
+  await anna.conversation(id, ({ members }) => members.length === 3);
+  await settle(anna, ben);
+  return { anna, ben, cora, tablet, id };
+}
+
+/** The device's external commit is made and taken, without a look at the sequence. @returns its state then */
+async function joinedUnseen(device: TestDevice, id: string): Promise<EngineState> {
+  const { ask } = await device.hands();
+  const before = stateOf(await device.store.load(''));
+  const { groupId, invitation } = before.externalJoins.get(id)!;
+  const request = { groupId, proof: invitation!.proof };
+  const info = { outcome: 'done', value: await ask('open-invitation', request) } as const;
+  const made = await taken(before, { type: 'answer', call: 'open-invitation', request, answer: info, conversationId: id });
+  const pending = made.externalJoins.get(id)!.pending!;
+  const answer = { outcome: 'done', value: await ask('submit', pending) } as const;
+  return taken(made, { type: 'answer', call: 'submit', request: pending, answer, conversationId: id });
+}
+
+/** What is new in the sequence is followed, up to a text of ben's at its end. */
+async function isInStep(device: TestDevice, state: EngineState, id: string): Promise<void> {
+  const { entries, last } = await (await device.hands()).ask('fetch-sequence', { after: state.cursor.sequence, limit: 100 });
+  const result = await take(state, { type: 'entries', entries, last });
+  expect(result.refused).toEqual([]);
+  expect(result.state.conversations.get(id)?.state).toBe('member');
+  expect(result.lines.map(({ message }) => message.text)).toContain('all here');
+  expect(result.state.externalJoins.size).toBe(0);
+  expect(result.spent).toContain(state.externalJoins.get(id)!.invitation!.seed);
+}
+
+describe('an external commit made when the account was in the group already', () => {
+  it('counts behind a Welcome: the device does not lose step', async () => {
+    const { ben, cora, id } = await addedMeanwhile();
+    const state = await joinedUnseen(cora, id);
+    await settle(ben);
+    await ben.send(id, 'all here');
+    await settle(ben);
+    await isInStep(cora, state, id);
+  });
+
+  it('counts behind a Welcome and a sibling’s: neither device loses step', async () => {
+    const { ben, cora, tablet, id } = await addedMeanwhile();
+    const first = await joinedUnseen(tablet, id);
+    const second = await joinedUnseen(cora, id);
+    await settle(ben);
+    await ben.send(id, 'all here');
+    await settle(ben);
+    await isInStep(tablet, first, id);
+    await isInStep(cora, second, id);
   });
 });
 
