@@ -1,4 +1,5 @@
 import { toHex } from '../bytes/index.ts';
+import { isHeld, pausedFrom } from './sending.ts';
 import type { Conversation, EngineState, PendingSubmission } from './state.ts';
 import type { Turn } from './turn.ts';
 
@@ -6,14 +7,15 @@ import type { Turn } from './turn.ts';
  * What the server has accepted, and this device has not met in the log yet. Once the log has been followed to an end that
  * was asked for after the answer, it has come, unless the server was restored from a backup in between: then it is lost
  * there, though nothing that was followed is set back. It is sent again under its name; a server that has it after all
- * takes it for a retry.
+ * takes it for a retry. So is somebody else's commit that a message of ours was called late for: the message goes again.
  */
 
-/** Names of all that is to come: message IDs, and IDs of devices that are to be removed. */
+/** Names of all that is to come: message IDs, IDs of devices that are to be removed, and conversations that wait for a commit. */
 export function acceptedIn({ conversations, emulation, externalJoins }: EngineState): string[] {
   const names: string[] = [];
-  for (const { awaitingEcho } of conversations.values()) {
-    names.push(...awaitingEcho.map(nameOf));
+  for (const [id, conversation] of conversations) {
+    names.push(...conversation.awaitingEcho.map(nameOf));
+    if (awaitsCommit(conversation, emulation)) names.push(holdOf(id));
   }
   const pending = emulation?.pending;
   if (pending !== undefined && pending.accepted) names.push(nameOf(pending));
@@ -27,7 +29,12 @@ export function acceptedIn({ conversations, emulation, externalJoins }: EngineSt
 /** Those of `names` that have not come are to be sent again. */
 export function takeLostBack(turn: Turn, names: readonly string[]): void {
   const lost = new Set(names);
-  for (const [id, conversation] of turn.state.conversations) takeSentBack(turn, id, conversation, lost);
+  for (const [id, conversation] of turn.state.conversations) {
+    if (lost.has(holdOf(id)) && awaitsCommit(conversation, turn.emulation())) {
+      turn.updateConversation(id, { hold: { ...pausedFrom(conversation, turn.now), textsToo: true } });
+    }
+    takeSentBack(turn, id, conversation, lost);
+  }
   const joins = [...turn.state.externalJoins].map(([id, join]) => {
     const isLost = join.accepted && join.pending !== undefined && lost.has(toHex(join.pending.messageId));
     return [id, isLost ? { ...join, accepted: false } : join] as const;
@@ -59,6 +66,12 @@ type SentText = PendingSubmission & { readonly item: Extract<PendingSubmission['
 function isText(sent: PendingSubmission): sent is SentText {
   return sent.item.kind === 'text';
 }
+
+function awaitsCommit(conversation: Conversation, emulation: EngineState['emulation']): boolean {
+  return emulation !== undefined && isHeld(conversation, emulation.group.context.epoch);
+}
+
+const holdOf = (conversationId: string): string => `commit in ${conversationId}`;
 
 function nameOf({ submission }: { readonly submission: PendingSubmission['submission'] }): string {
   return toHex(submission.messageId);

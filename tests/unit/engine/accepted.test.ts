@@ -99,6 +99,26 @@ describe('what a server had taken and lost by a restore, with nothing set back t
     expect(await ben.texts(id, 2)).toEqual(['one', 'two']);
   });
 
+  it('is waited for no longer: a commit that a text was called late for', async () => {
+    const { anna, ben, id, backup } = await scene();
+    ben.restart();
+    await ben.do({ command: 'makeInvitation', conversationId: id, messageId: random(16) });
+    await ben.conversation(id, ({ invitation }) => invitation === 'own');
+    ben.stop();
+    const before = stateOf(await anna.store.load(''));
+    const asked = await taken(before, { type: 'command', command: sending(id, 'two') });
+    const made = await taken(asked, { type: 'prepare', what: { kind: 'message', conversationId: id } });
+    const request = sentOf(made, id)!;
+    await expect((await anna.hands()).ask('submit', request)).rejects.toThrow('stale-epoch');
+    const problem = { type: 'stale-epoch', status: 409, retryAfter: undefined, accountId: undefined };
+    const answer = { outcome: 'refused', problem } as const;
+    const after = await taken(made, { type: 'answer', call: 'submit', request, answer, conversationId: id });
+    await anna.store.write(changesBetween(before, after, []));
+    await world.restore(backup);
+    anna.restart();
+    await anna.messages(id, (lines) => lines.some(({ text, status }) => text === 'two' && status === 'sent'));
+  });
+
   it('is sent again: a commit of the emulation group, which makes no other before that', async () => {
     const { anna, backup } = await scene();
     await acceptedOnly(anna, undefined, { command: 'renewKeys' }, 'renew-keys');
