@@ -110,7 +110,7 @@ describe('what a server had taken and lost by a restore, with nothing set back t
     const made = await taken(asked, { type: 'prepare', what: { kind: 'message', conversationId: id } });
     const request = sentOf(made, id)!;
     await expect((await anna.hands()).ask('submit', request)).rejects.toThrow('stale-epoch');
-    const problem = { type: 'stale-epoch', status: 409, retryAfter: undefined, accountId: undefined };
+    const problem = { type: 'stale-epoch' as const, status: 409, retryAfter: undefined, accountId: undefined };
     const answer = { outcome: 'refused', problem } as const;
     const after = await taken(made, { type: 'answer', call: 'submit', request, answer, conversationId: id });
     await anna.store.write(changesBetween(before, after, []));
