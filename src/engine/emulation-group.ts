@@ -29,7 +29,7 @@ import { EngineError } from './errors.ts';
 import { followAnnouncement } from './external-join.ts';
 import { followForgetMessage } from './forget.ts';
 import { encodeKeyPackage, lifetimeFrom, secondsOf } from './key-package-messages.ts';
-import { othersFrom } from './later.ts';
+import { longerPause, othersFrom } from './later.ts';
 import { followInvitationMessage } from './invitation.ts';
 import { INVITATION_MESSAGE } from './invitation-link.ts';
 import { endLink } from './linking.ts';
@@ -40,7 +40,6 @@ import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts'
 import { dropPending, secretsOf } from './pending-emulation.ts';
 import type { EmulationState, OutstandingKeyPackage, PendingEmulationMessage } from './state.ts';
 import { beginRenewal, noteOwnPath } from './renewal-state.ts';
-import { longerPause } from './sending.ts';
 import type { Turn } from './turn.ts';
 import { checkRecovering, followRecoveryKey, recoveryKeyOf } from './recovery-phrase.ts';
 import { afterRecovery, afterRemove, followAccountKey, followBegin, followResync } from './removal-follow.ts';

@@ -1,7 +1,7 @@
 import { equal, toHex } from '../bytes/index.ts';
 import { deriveExternalInitKeyPair, type HpkeKeyPair, type Operation, type SecretKeyPair } from '../virtual-client/index.ts';
 import { EngineError } from './errors.ts';
-import { later, othersFrom } from './later.ts';
+import { later, longerPause, othersFrom } from './later.ts';
 import type { DeliveryAnswer, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
 import { isKeyPending } from './removal-state.ts';
@@ -26,8 +26,6 @@ const NEWCOMER_JOINS_AFTER = 60_000;
  * at once, from one emulation epoch, which is all that is kept for them, and before siblings think them forgotten.
  */
 const MAX_ANNOUNCED = 8;
-/** What was refused for a reason that does not pass by itself is not tried again at once, ms. */
-const REFUSED_PAUSE = 60_000;
 
 /** Whether this device needs the conversation joined anew: it cannot follow the group, or cannot send in it. */
 function needsJoin({ emulation }: EngineState, conversation: Conversation, now: number): boolean {
@@ -178,6 +176,7 @@ export function newJoin(groupId: Uint8Array): ExternalJoin {
     groupId,
     announcedBy: undefined,
     notBefore: 0,
+    pause: 0,
     afterEmulationEpoch: undefined,
     afterPosition: undefined,
     operation: undefined,
@@ -212,9 +211,10 @@ export function burnJoin(turn: Turn, id: string, change: Partial<ExternalJoin>):
   putJoin(turn, id, { ...join, operation: undefined, pending: undefined, accepted: false, ...change });
 }
 
-/** Tries again after a while. */
+/** Tries again after a while, each time a longer one: a sibling's new key is known in seconds, other reasons may not pass at all. */
 export function pauseJoin(turn: Turn, id: string): void {
-  burnJoin(turn, id, { notBefore: later(turn, REFUSED_PAUSE, WISH_SPREAD) });
+  const pause = longerPause(turn.state.externalJoins.get(id)?.pause ?? 0);
+  burnJoin(turn, id, { pause, notBefore: later(turn, pause, WISH_SPREAD) });
 }
 
 /** Operations of this device's external commit, as far as it is on its way. */

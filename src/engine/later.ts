@@ -8,6 +8,15 @@ export function later(turn: Turn, after: number, spread: number): number {
   return turn.now + after + Math.floor(((a! * 256 + b!) / 65_536) * spread);
 }
 
+/** First pause after something that may pass by itself, and the longest, ms. */
+const FIRST_PAUSE = 2_000;
+const LONGEST_PAUSE = 5 * 60_000;
+
+/** ms; after `pause`, which is 0 when there was none. */
+export function longerPause(pause: number): number {
+  return Math.min(LONGEST_PAUSE, pause === 0 ? FIRST_PAUSE : 2 * pause);
+}
+
 /** What one device has begun, the others take up if it has not come to its end this long after, and up to as much again. ms */
 export const OTHERS_AFTER = 20_000;
 

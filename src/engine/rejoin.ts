@@ -137,7 +137,7 @@ async function makeExternalCommit(turn: Turn, id: string, fetched: DeliveryCalls
       if (conversation?.joinsOlder === true) turn.notice('older-members', conversation.title);
       return setConversationBack(turn, id);
     }
-    turn.notice('refused-message', turn.state.conversations.get(id)?.title ?? '');
+    if (join.pause === 0) turn.notice('refused-message', turn.state.conversations.get(id)?.title ?? '');
     pauseJoin(turn, id);
   }
 }

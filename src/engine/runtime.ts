@@ -17,7 +17,7 @@ import type {
   StorePort,
 } from './ports.ts';
 import { makePhrase, recover, type MadePhrase, type RecoveryHands } from './recovery-driver.ts';
-import { longerPause } from './sending.ts';
+import { longerPause } from './later.ts';
 import { StateKeeper } from './state-keeper.ts';
 import type { StepResult } from './step.ts';
 import { todosOf, type Todo } from './todo.ts';

@@ -16,6 +16,7 @@ import { CONVERSATION_COMPONENT, encodeConversationProfile, encodeText, paddingF
 import { EngineError, isNamed } from './errors.ts';
 import { invitationKeyOf, withInvitationKey } from './invitation-link.ts';
 import { decodeKeyPackage, isFresh, lifetimeFrom, secondsOf } from './key-package-messages.ts';
+import { longerPause } from './later.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import { howToRenew, isRenewal } from './leaf-renewal.ts';
 import { components, conversationExtensions } from './leaf-templates.ts';
@@ -418,15 +419,6 @@ export function dropMootRenewals(turn: Turn, id: string): void {
 
 function without(queue: readonly WorkItem[], { messageId }: WorkItem): WorkItem[] {
   return queue.filter((item) => !equal(item.messageId, messageId));
-}
-
-/** First pause after something that may pass by itself, and the longest, ms. */
-const FIRST_PAUSE = 2_000;
-const LONGEST_PAUSE = 5 * 60_000;
-
-/** ms; after `pause`, which is 0 when there was none. */
-export function longerPause(pause: number): number {
-  return Math.min(LONGEST_PAUSE, pause === 0 ? FIRST_PAUSE : 2 * pause);
 }
 
 /** The conversation's hold after one more thing that did not work out: each time twice as long. */

@@ -417,6 +417,8 @@ export interface ExternalJoin {
   readonly announcedBy: number | undefined;
   /** ms: before it this device does nothing for it. */
   readonly notBefore: number;
+  /** ms: how long it was paused after the last thing that did not work out. */
+  readonly pause: number;
   /** After a refusal: wait until the emulation group has left this epoch. */
   readonly afterEmulationEpoch: bigint | undefined;
   /** Wait until the group's log is passed up to here. */

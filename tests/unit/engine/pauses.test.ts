@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newJoin } from '../../../src/engine/external-join.ts';
 import type { DeliveryAnswer } from '../../../src/engine/ports.ts';
 import type { Conversation, EngineState } from '../../../src/engine/state.ts';
 import { todosOf } from '../../../src/engine/todo.ts';
@@ -166,5 +167,28 @@ describe('names of accounts', () => {
     const problem = { type: 'rate-limited', status: 429, retryAfter: 1000, accountId: undefined } as const;
     const { contacts } = await told({ outcome: 'refused', problem });
     expect([contacts.has(known!), contacts.has(unknown!)]).toEqual([false, false]);
+  });
+});
+
+describe('an external join that the server has no GroupInfo for', () => {
+  it('is tried again after seconds at first, and longer each time up to minutes', async () => {
+    const { id: conversationId, groupId } = scene;
+    const joinIn = (state: EngineState): ReturnType<typeof newJoin> => state.externalJoins.get(conversationId)!;
+    const now = stateOf(scene.laptop).emulation!.renewal.at;
+    let state: EngineState = {
+      ...stateOf(scene.laptop),
+      externalJoins: new Map([[conversationId, { ...newJoin(groupId), announcedBy: 0 }]]),
+    };
+    const request = { groupId, epoch: undefined };
+    const problem = { type: 'internal' as const, status: 500, retryAfter: undefined, accountId: undefined };
+    const answer = { outcome: 'refused', problem } as const;
+    const pauses: number[] = [];
+    for (let tries = 0; tries < 9; tries++) {
+      state = await taken(state, { type: 'answer', call: 'fetch-group', request, answer, conversationId }, now);
+      const { pause, notBefore } = joinIn(state);
+      expect(notBefore).toBeGreaterThanOrEqual(now + pause);
+      pauses.push(pause);
+    }
+    expect(pauses).toEqual([2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000]);
   });
 });
