@@ -291,20 +291,21 @@ export function onSubmitAnswer(turn: Turn, id: string, sent: Submission, answer:
   if (problem.retryAfter !== undefined) return;
   switch (problem.type) {
     case 'generation-taken':
-      return requeue(turn, id, pending);
+      requeueUnanswered(turn, id, pending);
+      return;
     case 'stale-epoch':
-      requeue(turn, id, pending);
+      requeueUnanswered(turn, id, pending);
       turn.behind = true;
       turn.updateConversation(id, { hold: { ...afterRefusedCommit(conversation, turn.now), commitAwaited: true } });
       return;
     case 'stale-key-version':
       // The new key is told without a new epoch: nothing in the log says when to go on.
-      requeue(turn, id, pending);
+      requeueUnanswered(turn, id, pending);
       turn.behind = true;
       turn.updateConversation(id, { hold: { ...pausedFrom(conversation, turn.now), textsToo: true } });
       return;
     case 'stale-emulation-epoch':
-      requeue(turn, id, pending);
+      requeueUnanswered(turn, id, pending);
       turn.behind = true;
       turn.updateConversation(id, {
         hold: { ...NO_HOLD, emulationEpochOver: BigInt(pending.submission.fence?.emulationEpoch ?? 0) },
@@ -315,8 +316,7 @@ export function onSubmitAnswer(turn: Turn, id: string, sent: Submission, answer:
       turn.updateConversation(id, { claim: undefined });
       return;
     default:
-      requeue(turn, id, pending);
-      fail(turn, id, pending.item, problem.type);
+      fail(turn, id, requeueUnanswered(turn, id, pending), problem.type);
   }
 }
 
@@ -352,10 +352,15 @@ export function requeue(turn: Turn, id: string, pending: PendingSubmission): voi
   });
 }
 
-/** As `requeue`, of what is on its way: a service that is not strongly consistent may take it yet, and not what replaces it. */
-export function requeueUnanswered(turn: Turn, id: string, pending: PendingSubmission): void {
+/**
+ * As `requeue`, of what is on its way, or refused: a service that is not strongly consistent may take it yet, and not what
+ * replaces it, and one that lies may have taken what it says that it refuses. @returns the item as it waits now
+ */
+export function requeueUnanswered(turn: Turn, id: string, pending: PendingSubmission): WorkItem {
   const { item } = pending;
-  requeue(turn, id, item.kind === 'text' ? { ...pending, item: { ...item, unanswered: true } } : pending);
+  const waiting: WorkItem = item.kind === 'text' ? { ...item, unanswered: true } : item;
+  requeue(turn, id, { ...pending, item: waiting });
+  return waiting;
 }
 
 /** Whether this device sent the entry: the same bytes, or the name of something whose first bytes are burned. */

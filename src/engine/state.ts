@@ -295,7 +295,10 @@ export type WorkItem =
       readonly text: string;
       readonly at: number;
       readonly problem: string | undefined;
-      /** It was given to the server before, encrypted otherwise, and the answer never came: that one may be in the log yet. */
+      /**
+       * It was given to the server before, encrypted otherwise, and the answer never came, or was a refusal, which may be a
+       * lie: that one may be in the log yet.
+       */
       readonly unanswered?: true;
     }
   /** The group's invitation key is replaced, or (without a seed) withdrawn. */
