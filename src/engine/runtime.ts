@@ -227,6 +227,7 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
       const answer = await this.#ask('find-account', { username });
       if (answer.outcome === 'unreachable') return 'offline';
       if (answer.outcome === 'refused') return answer.problem.type === 'unknown-account' ? 'unknown-account' : 'internal';
+      if (answer.value.username !== username.toLowerCase()) return 'internal'; // nobody whom the person has named
       found.push(answer.value);
     }
     return found;
