@@ -358,7 +358,7 @@ export function requeue(turn: Turn, id: string, pending: PendingSubmission): voi
  */
 export function requeueUnanswered(turn: Turn, id: string, pending: PendingSubmission): WorkItem {
   const { item } = pending;
-  const waiting: WorkItem = item.kind === 'text' ? { ...item, unanswered: true } : item;
+  const waiting: WorkItem = item.kind === 'text' || item.kind === 'update' ? { ...item, unanswered: true } : item;
   requeue(turn, id, { ...pending, item: waiting });
   return waiting;
 }
@@ -368,9 +368,7 @@ export function isOurs(conversation: Conversation, { message, messageId }: Seque
   const { pending, awaitingEcho } = conversation;
   const sent = [...awaitingEcho, ...(pending === undefined ? [] : [pending])];
   if (sent.some(({ submission }) => equal(submission.message, message))) return true;
-  return pendingItems(conversation).some(
-    (item) => item.kind === 'text' && item.unanswered === true && messageId !== undefined && equal(item.messageId, messageId),
-  );
+  return pendingItems(conversation).some((item) => 'unanswered' in item && messageId !== undefined && equal(item.messageId, messageId));
 }
 
 /** A tab repeats a call within seconds; nobody sends more than this in that time. */
