@@ -292,6 +292,7 @@ export function onSubmitAnswer(turn: Turn, id: string, sent: Submission, answer:
   switch (problem.type) {
     case 'generation-taken':
       requeueUnanswered(turn, id, pending);
+      turn.updateConversation(id, { hold: afterCollision(conversation, turn.now) });
       return;
     case 'stale-epoch':
       requeueUnanswered(turn, id, pending);
@@ -392,7 +393,7 @@ export function finishItem(turn: Turn, id: string, entry: SequenceEntry): void {
     awaitingEcho: awaitingEcho.filter(({ item }) => !isIt(item)),
     queue: queue.filter((item) => !isIt(item)),
     claim: finished?.item.kind === 'add' ? undefined : claim,
-    hold: finished?.submission.kind === 'commit' ? undefined : hold, // it worked: the next trouble begins with a short pause
+    hold: finished === undefined ? hold : afterSuccess(hold, finished),
     finished: wasAsked ? withFinished({ finished: names }, messageId) : names,
   });
 }
@@ -444,6 +445,21 @@ export function pausedFrom({ hold }: Conversation, now: number): Hold {
  */
 function afterRefusedCommit(conversation: Conversation, now: number): Hold {
   return conversation.refusedCommit === undefined ? NO_HOLD : { ...pausedFrom(conversation, now), textsToo: true };
+}
+
+/** In a crowd of siblings that all write, each loses so many races to the others. */
+const MOST_RACES = 16;
+
+/** Whoever was not first goes again at once. Who is never first hears of a server that lies, and burns keys for nothing. */
+function afterCollision(conversation: Conversation, now: number): Hold {
+  const collisions = (conversation.hold?.collisions ?? 0) + 1;
+  if (collisions <= MOST_RACES) return { ...(conversation.hold ?? NO_HOLD), collisions };
+  return { ...pausedFrom(conversation, now), textsToo: true, collisions };
+}
+
+/** Ours has come back. After a commit the next trouble begins with a short pause. */
+function afterSuccess(hold: Hold | undefined, { submission }: PendingSubmission): Hold | undefined {
+  return submission.kind === 'commit' || hold === undefined ? undefined : { ...hold, collisions: 0 };
 }
 
 /** Nothing that the next message has to wait for. */

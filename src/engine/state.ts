@@ -328,6 +328,8 @@ export interface Hold {
   readonly textsToo: boolean;
   /** ms: how long `notBefore` was away when it was set; the next time it is twice that. */
   readonly pause: number;
+  /** So often in a row the server has said that a sibling was first. */
+  readonly collisions?: number;
 }
 
 /** An epoch of a group that is over; what is kept of it goes a stated time after its end. */

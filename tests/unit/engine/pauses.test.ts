@@ -97,6 +97,40 @@ describe('a commit beside one of the log that this device refused', () => {
   });
 });
 
+describe('a text of which the server says that a sibling was first', () => {
+  it('goes again at once after a race, waits longer and longer after many in a row, and not when one has come back', async () => {
+    const { id: conversationId } = scene;
+    const hold = (state: EngineState) => state.conversations.get(conversationId)!.hold;
+    const refuse = async (state: EngineState): Promise<EngineState> => {
+      const made = await taken(state, { type: 'prepare', what: { kind: 'message', conversationId } }, hold(state)?.notBefore);
+      const request = made.conversations.get(conversationId)!.pending!.submission;
+      const problem = { type: 'generation-taken', status: 409, retryAfter: undefined, accountId: undefined } as const;
+      return taken(made, { type: 'answer', call: 'submit', request, answer: { outcome: 'refused', problem }, conversationId });
+    };
+    const todosHere = (state: EngineState, now: number): string[] =>
+      todosOf(state, now).flatMap((todo) => (todo.lane === `conversation/${conversationId}` ? [todo.do] : []));
+    const send = { command: 'send', conversationId, messageId: random(16), text: 'again' } as const;
+    let state = await taken(stateOf(scene.laptop), { type: 'command', command: send });
+    const pauses: number[] = [];
+    for (let race = 1; race <= 20; race++) {
+      state = await refuse(state);
+      const { notBefore, pause } = hold(state)!;
+      pauses.push(pause);
+      if (notBefore === undefined) expect(todosHere(state, Date.now())).toEqual(['prepare']);
+      else expect([todosHere(state, notBefore - 1), todosHere(state, notBefore)]).toEqual([['wait'], ['prepare']]);
+    }
+    expect(pauses.slice(0, 16)).toEqual(Array<number>(16).fill(0));
+    expect(pauses[16]).toBeGreaterThan(0);
+    expect(pauses.slice(17)).toEqual([2, 4, 8].map((times) => times * pauses[16]!));
+
+    const made = await taken(state, { type: 'prepare', what: { kind: 'message', conversationId } }, hold(state)!.notBefore);
+    const { kind, epoch, message, messageId } = made.conversations.get(conversationId)!.pending!.submission;
+    const back = await taken(made, entryFor(made, scene.groupId, { kind, epoch, message, messageId }));
+    const next = await refuse(await taken(back, { type: 'command', command: { ...send, messageId: random(16) } }));
+    expect(todosHere(next, hold(back)!.notBefore!)).toEqual(['prepare']);
+  });
+});
+
 describe('what the server calls late', () => {
   const refusedFor = async (type: 'stale-epoch' | 'stale-key-version'): Promise<EngineState> => {
     const { id: conversationId } = scene;
