@@ -66,6 +66,44 @@ describe('an add whose KeyPackages are not there yet', () => {
   });
 });
 
+describe('a new conversation whose KeyPackages the server says to be used up', () => {
+  it('claims others after a pause that grows', async () => {
+    const groupId = random(16);
+    const conversationId = Buffer.from(groupId).toString('hex');
+    const accountId = stateOf(scene.laptop).account!.accountId;
+    const members = [{ accountId, username: 'anna' }];
+    const conversation = (state: EngineState): Conversation => state.conversations.get(conversationId)!;
+    const prepared = (state: EngineState, kind: 'message' | 'claim', now?: number): Promise<EngineState> =>
+      taken(state, { type: 'prepare', what: { kind, conversationId } }, now);
+    let state = await taken(stateOf(scene.ben), {
+      type: 'command',
+      command: { command: 'startConversation', groupId, members, title: 'club' },
+    });
+    state = await prepared(state, 'message');
+    const { kind, epoch, message, messageId } = conversation(state).pending!.submission;
+    state = await taken(state, entryFor(state, groupId, { kind, epoch, message, messageId, position: 0 }));
+    const pauses: number[] = [];
+    for (let time = 1; time <= 3; time++) {
+      const { notBefore: due } = conversation(state).hold ?? {};
+      state = await prepared(state, 'claim', due);
+      const { claimId } = conversation(state).claim!;
+      const value = { keyPackages: [{ ...scene.claimed, accountId }] };
+      const answer = { outcome: 'done', value } as const;
+      const request = { claimId, accountIds: [accountId] };
+      state = await taken(state, { type: 'answer', call: 'claim-key-packages', request, answer, conversationId });
+      state = await prepared(state, 'message', due);
+      const submission = conversation(state).pending!.submission;
+      const problem = { type: 'spent-key-package', status: 409, retryAfter: undefined, accountId } as const;
+      const refused = { outcome: 'refused', problem } as const;
+      state = await taken(state, { type: 'answer', call: 'submit', request: submission, answer: refused, conversationId });
+      expect(conversation(state).queue.map((item) => item.kind)).toEqual(['add']);
+      pauses.push(conversation(state).hold?.pause ?? 0);
+    }
+    expect(pauses[0]).toBeGreaterThan(0);
+    expect(pauses).toEqual([1, 2, 4].map((times) => times * pauses[0]!));
+  });
+});
+
 describe('a commit beside one of the log that this device refused', () => {
   it('waits longer each time that the server calls it late, and all that is to be sent with it', async () => {
     const { id: conversationId } = scene;
