@@ -314,7 +314,7 @@ export function onSubmitAnswer(turn: Turn, id: string, sent: Submission, answer:
       return;
     case 'spent-key-package':
       // Others are asked for, which somebody else may need: not again and again, if the server goes on like that.
-      requeue(turn, id, pending);
+      requeueUnanswered(turn, id, pending);
       turn.updateConversation(id, { claim: undefined, hold: pausedFrom(conversation, turn.now) });
       return;
     default:

@@ -104,7 +104,14 @@ describe('a message of the virtual client', () => {
 });
 
 describe('a text that the server has taken and says to have refused', () => {
-  const types = ['generation-taken', 'stale-epoch', 'stale-emulation-epoch', 'stale-key-version', 'not-a-member'] as const;
+  const types = [
+    'generation-taken',
+    'stale-epoch',
+    'stale-emulation-epoch',
+    'stale-key-version',
+    'spent-key-package',
+    'not-a-member',
+  ] as const;
 
   it.each(types)('as %s is its device’s when it comes in the log, once and without an alarm', async (type) => {
     const send = { command: 'send', conversationId: id, messageId: random(16), text: 'me' } as const;
