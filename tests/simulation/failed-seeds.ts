@@ -36,6 +36,38 @@ export const FAILED_SCHEDULES: readonly { readonly schedule: Schedule; readonly 
     },
     found: 'a recovery that another one was before in, and that the server had not taken yet, was held against the log (the simulation)',
   },
+  {
+    schedule: {
+      seed: '5',
+      people: 2,
+      devices: 1,
+      conversations: 1,
+      minutes: 1,
+      happenings: [
+        { do: 'lie-refused', after: 1000, who: 0, ms: 20000 },
+        { do: 'send', after: 2000, who: 0, where: 0 },
+        { do: 'send', after: 2000, who: 0, where: 0 },
+        { do: 'send', after: 2000, who: 0, where: 0 },
+        { do: 'send', after: 2000, who: 0, where: 0 },
+      ],
+    },
+    found: 'a text that the server had taken and said to have refused came back with an alarm of a copy (sending.ts)',
+  },
+  {
+    schedule: {
+      seed: '4',
+      people: 3,
+      devices: 1,
+      conversations: 3,
+      minutes: 1,
+      happenings: [
+        { do: 'lie-answer-other', after: 1000, who: 1, ms: 4000 },
+        { do: 'create', after: 100, who: 1, whom: 0 },
+        { do: 'online', after: 4000, who: 0 },
+      ],
+    },
+    found: 'whoever the server told of was taken for the account whose name was typed (runtime.ts)',
+  },
 ];
 
 /**
