@@ -308,9 +308,7 @@ export function onSubmitAnswer(turn: Turn, id: string, sent: Submission, answer:
     case 'stale-emulation-epoch':
       requeueUnanswered(turn, id, pending);
       turn.behind = true;
-      turn.updateConversation(id, {
-        hold: { ...NO_HOLD, emulationEpochOver: BigInt(pending.submission.fence?.emulationEpoch ?? 0) },
-      });
+      turn.updateConversation(id, { hold: untilEmulationEpoch(conversation, pending, turn.now) });
       return;
     case 'spent-key-package':
       // Others are asked for, which somebody else may need: not again and again, if the server goes on like that.
@@ -446,6 +444,12 @@ export function pausedFrom({ hold }: Conversation, now: number): Hold {
  */
 function afterRefusedCommit(conversation: Conversation, now: number): Hold {
   return conversation.refusedCommit === undefined ? NO_HOLD : { ...pausedFrom(conversation, now), textsToo: true };
+}
+
+/** A text names no emulation epoch that could be over: there is nothing in the log to wait for. */
+function untilEmulationEpoch(conversation: Conversation, { submission: { fence } }: PendingSubmission, now: number): Hold {
+  if (fence === undefined) return { ...pausedFrom(conversation, now), textsToo: true };
+  return { ...NO_HOLD, emulationEpochOver: BigInt(fence.emulationEpoch) };
 }
 
 /** In a crowd of siblings that all write, each loses so many races to the others. */

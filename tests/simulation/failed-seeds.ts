@@ -68,6 +68,21 @@ export const FAILED_SCHEDULES: readonly { readonly schedule: Schedule; readonly 
     },
     found: 'whoever the server told of was taken for the account whose name was typed (runtime.ts)',
   },
+  {
+    schedule: {
+      seed: '31',
+      people: 2,
+      devices: 1,
+      conversations: 1,
+      minutes: 1,
+      happenings: [
+        { do: 'lie-refused', after: 1000, who: 0, ms: 60000 },
+        { do: 'send', after: 100, who: 0, where: 0 },
+        { do: 'online', after: 60000, who: 0 },
+      ],
+    },
+    found: 'a text that the server called late for an emulation epoch, which no text names, was sent without a pause (sending.ts)',
+  },
 ];
 
 /**

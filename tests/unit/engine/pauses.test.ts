@@ -170,7 +170,7 @@ describe('a text of which the server says that a sibling was first', () => {
 });
 
 describe('what the server calls late', () => {
-  const refusedFor = async (type: 'stale-epoch' | 'stale-key-version'): Promise<EngineState> => {
+  const refusedFor = async (type: 'stale-epoch' | 'stale-key-version' | 'stale-emulation-epoch'): Promise<EngineState> => {
     const { id: conversationId } = scene;
     const send = { command: 'send', conversationId, messageId: random(16), text: 'late' } as const;
     const asked = await taken(stateOf(scene.laptop), { type: 'command', command: send });
@@ -190,6 +190,13 @@ describe('what the server calls late', () => {
 
   it('for the account’s key goes out again by itself after a pause: a new key makes no new epoch', async () => {
     const state = await refusedFor('stale-key-version');
+    const { notBefore } = state.conversations.get(scene.id)!.hold!;
+    expect(todosHere(state, notBefore! - 1)).toEqual(['wait']);
+    expect(todosHere(state, notBefore!)).toEqual(['prepare']);
+  });
+
+  it('for an emulation epoch that a text does not name goes out again after a pause', async () => {
+    const state = await refusedFor('stale-emulation-epoch');
     const { notBefore } = state.conversations.get(scene.id)!.hold!;
     expect(todosHere(state, notBefore! - 1)).toEqual(['wait']);
     expect(todosHere(state, notBefore!)).toEqual(['prepare']);
