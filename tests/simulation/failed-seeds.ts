@@ -83,6 +83,36 @@ export const FAILED_SCHEDULES: readonly { readonly schedule: Schedule; readonly 
     },
     found: 'a text that the server called late for an emulation epoch, which no text names, was sent without a pause (sending.ts)',
   },
+  {
+    schedule: {
+      seed: '600155',
+      people: 3,
+      devices: 3,
+      conversations: 3,
+      minutes: 10,
+      happenings: [
+        { do: 'lie-fork', after: 26822, who: 587438, ms: 87681, alone: true, ends: 'openly' },
+        { do: 'send', after: 27, who: 968042, where: 37227 },
+        { do: 'phrase', after: 630, who: 664068 },
+        { do: 'clock', after: 69239, who: 248556, ms: 60000 },
+        { do: 'lie-fork', after: 55081, who: 257196, ms: 281212, ends: 'openly' },
+        { do: 'lie-reorder', after: 6, who: 543204, ms: 28337 },
+        { do: 'remove', after: 158, who: 221765, where: 655230, whom: 222628 },
+        { do: 'online', after: 0, who: 249145 },
+        { do: 'lie-refused', after: 34, who: 284135, ms: 58786 },
+        { do: 'create', after: 11, who: 284135, whom: 293386 },
+        { do: 'send', after: 31, who: 543879, where: 889272 },
+        { do: 'link', after: 80, who: 997 },
+        { do: 'online', after: 108571, who: 7636 },
+        { do: 'remove-device', after: 182, who: 961112, which: 931393 },
+        { do: 'send', after: 46081, who: 109208, where: 975362 },
+        { do: 'lie-replay', after: 6743, who: 702645, ms: 56847 },
+        { do: 'online', after: 121, who: 1017948 },
+        { do: 'send', after: 90532, who: 429454, where: 192451 },
+      ],
+    },
+    found: 'what a sibling came back by to a conversation that was set back was forgotten and asked for without an end (external-join.ts)',
+  },
 ];
 
 /**
