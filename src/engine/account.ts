@@ -6,6 +6,7 @@ import { deriveRecoveryKey } from '../virtual-client/index.ts';
 import type { CommandProblem } from './command.ts';
 import { enterEmulationEpoch } from './emulation-epochs.ts';
 import { lifetimeFrom } from './key-package-messages.ts';
+import { isVouchedFor } from './leaf-check.ts';
 import { emulationGroupExtensions, emulatorLeafTemplate } from './leaf-templates.ts';
 import type { DeliveryAnswer, DeliveryCalls } from './ports.ts';
 import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
@@ -121,32 +122,30 @@ export function onServerDescribed(turn: Turn, answer: DeliveryAnswer<'describe-s
 }
 
 /** The account is there, or it is not to be and everything made for it is forgotten. */
-export function onAccountAnswer(turn: Turn, answer: DeliveryAnswer<'create-account'>): void {
+export async function onAccountAnswer(turn: Turn, answer: DeliveryAnswer<'create-account'>): Promise<void> {
   const { creating } = turn.state;
   if (creating?.authenticationKey === undefined || answer.outcome === 'unreachable') return;
-  if (answer.outcome === 'done') {
-    const { accountId, keyVersion, binding, sequence } = answer.value;
-    turn.update({
-      creating: undefined,
-      account: {
-        accountId,
-        username: creating.username,
-        keyVersion,
-        binding,
-        signatureKey: creating.signatureKey,
-        signer: creating.signer,
-        formerKeys: [],
-        authenticationKey: creating.authenticationKey,
-      },
-      cursor: beginningAt(sequence),
-      contacts: new Map([[toHex(accountId), creating.username]]),
-    });
-    turn.outcome = { command: 'createAccount', problem: undefined };
+  if (answer.outcome === 'refused') {
+    const { type, retryAfter } = answer.problem;
+    if (retryAfter === undefined) giveUp(turn, creating, type === 'username-taken' ? 'username-taken' : 'internal');
     return;
   }
-  const { type, retryAfter } = answer.problem;
-  if (retryAfter !== undefined) return;
-  turn.spend([creating.signer, turn.device().deviceKeySeed, turn.device().emulatorSigner]);
+  const { accountId, keyVersion, binding, sequence } = answer.value;
+  const { username, signatureKey, signer, authenticationKey } = creating;
+  // Nobody would take a leaf of an account that is not vouched for.
+  const leaf = { accountId, signatureKey, replacedKeyVersion: undefined };
+  if (!(await isVouchedFor(authenticationKey, keyVersion, binding, leaf))) return giveUp(turn, creating, 'internal');
+  turn.update({
+    creating: undefined,
+    account: { accountId, username, keyVersion, binding, signatureKey, signer, formerKeys: [], authenticationKey },
+    cursor: beginningAt(sequence),
+    contacts: new Map([[toHex(accountId), username]]),
+  });
+  turn.outcome = { command: 'createAccount', problem: undefined };
+}
+
+function giveUp(turn: Turn, { signer }: NonNullable<EngineState['creating']>, problem: CommandProblem): void {
+  turn.spend([signer, turn.device().deviceKeySeed, turn.device().emulatorSigner]);
   turn.state = EMPTY_STATE;
-  turn.outcome = { command: 'createAccount', problem: type === 'username-taken' ? 'username-taken' : 'internal' };
+  turn.outcome = { command: 'createAccount', problem };
 }

@@ -122,10 +122,11 @@ function fetch(id: string, groupId: Uint8Array, epoch: number | undefined): Todo
 }
 
 /** Nothing is to be done for it any more: we are out of the group, or a wish has become needless. */
-function isIdle(state: EngineState, id: string, { announcedBy, wanted, invitation, pending }: ExternalJoin, now: number): boolean {
+function isIdle(state: EngineState, id: string, { announcedBy, wanted, base, invitation, pending }: ExternalJoin, now: number): boolean {
   const conversation = state.conversations.get(id);
   if (conversation === undefined) return false;
   if (conversation.state === 'left') return invitation === undefined;
+  if (conversation.state === 'set-back' && base !== undefined) return false; // a sibling's join is followed from it
   return announcedBy === undefined && wanted === undefined && pending === undefined && !needsJoin(state, conversation, now);
 }
 
@@ -258,7 +259,7 @@ export function passEntry(turn: Turn, entry: SequenceEntry): void {
   if (entry.kind !== 'commit') return;
   // Ours may have been made from a GroupInfo that has this commit in it: it is alive.
   if (isAheadOf(join, entry)) return putJoin(turn, id, { ...join, wanted: undefined });
-  burnJoin(turn, id, { wanted: undefined });
+  burnJoin(turn, id, { wanted: undefined, base: undefined });
   // Ours came back and did not bring us in.
   const isOurs = entry.messageId !== undefined && join.pending !== undefined && equal(entry.messageId, join.pending.messageId);
   if (isOurs) pauseJoin(turn, id);

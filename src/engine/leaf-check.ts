@@ -1,7 +1,7 @@
 import { equal } from '../bytes/index.ts';
 import { getComponent, type LeafCheck, type LeafNode } from '../mls/index.ts';
-import { decodeAccountBinding, verifyAccountBinding, type AccountBinding } from '../virtual-client/index.ts';
-import { EngineError } from './errors.ts';
+import { decodeAccountBinding, verifyAccountBinding, type AccountBinding, type BoundLeaf } from '../virtual-client/index.ts';
+import { EngineError, isNamed } from './errors.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
 
 /**
@@ -20,6 +20,23 @@ export function virtualLeafCheck(authenticationKey: Uint8Array): LeafCheck {
       replacedKeyVersion: previous?.keyVersion,
     });
   };
+}
+
+/** Whether a binding that the server has sent is what the device's leaves may carry: others judge it as is done here. */
+export async function isVouchedFor(
+  authenticationKey: Uint8Array,
+  keyVersion: number,
+  bytes: Uint8Array,
+  leaf: BoundLeaf,
+): Promise<boolean> {
+  try {
+    const binding = decodeAccountBinding(bytes);
+    await verifyAccountBinding(EMULATION_PROTOCOL, GROUP_SUITE, authenticationKey, binding, leaf);
+    return binding.keyVersion === keyVersion;
+  } catch (error) {
+    if (!isNamed(error)) throw error;
+    return false;
+  }
 }
 
 /** Leaves of the emulation group: a device never changes its name or its key there. */

@@ -3,14 +3,7 @@ import { equal, Secret, toHex } from '../bytes/index.ts';
 import { externalCommit, memberLeaves, open, protectApplication, readGroupInfo, secretsOfGroup, type LeafNode } from '../mls/index.ts';
 import { accountKeyContent, recoveryProofContent } from '../virtual-client/account-proof.ts';
 import { encodeResyncMessage } from '../virtual-client/emulation-message.ts';
-import {
-  decodeAccountBinding,
-  encodeActionAad,
-  epochSecrets,
-  signRecovery,
-  verifyAccountBinding,
-  type RecoveryKey,
-} from '../virtual-client/index.ts';
+import { encodeActionAad, epochSecrets, signRecovery, type RecoveryKey } from '../virtual-client/index.ts';
 import { decodeRemovalStatement, removalContent } from '../virtual-client/removal-statement.ts';
 import { DecodeError } from '../wire/index.ts';
 import type { CommandProblem } from './command.ts';
@@ -18,9 +11,9 @@ import { paddingFor } from './content.ts';
 import { deviceKeyOf, isDeviceName, isUsername, newDevice } from './device.ts';
 import { enterEmulationEpoch } from './emulation-epochs.ts';
 import { EngineError, isNamed } from './errors.ts';
-import { deviceIdOf, emulatorLeafCheck } from './leaf-check.ts';
+import { deviceIdOf, emulatorLeafCheck, isVouchedFor } from './leaf-check.ts';
 import { emulatorLeafTemplate } from './leaf-templates.ts';
-import type { DeliveryAnswer, DeliveryCalls, OpenedRecovery, Recovery, RecoveryClaim } from './ports.ts';
+import type { DeliveryAnswer, OpenedRecovery, Recovery, RecoveryClaim } from './ports.ts';
 import { EMULATION_PROTOCOL, EMULATION_SUITE, GROUP_SUITE } from './protocol.ts';
 import { NO_PHRASE, recoveryKeyOf } from './recovery-phrase.ts';
 import { NO_REMOVAL } from './removal-state.ts';
@@ -215,9 +208,11 @@ export async function onRecoverAnswer(turn: Turn, answer: DeliveryAnswer<'recove
     if (answer.problem.retryAfter === undefined) giveUp(turn, recovering, recoveryProblem(answer.problem));
     return;
   }
-  if (!(await isVouchedFor(pending, answer.value))) return giveUp(turn, recovering, 'recovery-tampered');
   const { keyVersion, binding, position, sequence } = answer.value;
   const { accountId, signer, authenticationKey, request } = pending;
+  const leaf = { accountId, signatureKey: request.signatureKey, replacedKeyVersion: request.keyVersion };
+  const isVouched = keyVersion === request.keyVersion + 1 && (await isVouchedFor(authenticationKey, keyVersion, binding, leaf));
+  if (!isVouched) return giveUp(turn, recovering, 'recovery-tampered');
   const { username } = recovering;
   turn.update({
     recovering: undefined,
@@ -243,26 +238,6 @@ export function recoveryProblem({ type, retryAfter }: { readonly type: string; r
       return 'too-many-devices';
     default:
       return retryAfter === undefined ? 'internal' : 'recovery-later';
-  }
-}
-
-/** The binding that came back is what the device's leaves will carry: others judge it as is done here. */
-async function isVouchedFor(
-  { request, accountId, authenticationKey }: NonNullable<RecoveringState['pending']>,
-  { keyVersion, binding: bytes }: DeliveryCalls['recover']['answer'],
-): Promise<boolean> {
-  try {
-    const binding = decodeAccountBinding(bytes);
-    const { signatureKey } = request;
-    await verifyAccountBinding(EMULATION_PROTOCOL, GROUP_SUITE, authenticationKey, binding, {
-      accountId,
-      signatureKey,
-      replacedKeyVersion: request.keyVersion,
-    });
-    return binding.keyVersion === keyVersion && keyVersion === request.keyVersion + 1;
-  } catch (error) {
-    if (!isNamed(error)) throw error;
-    return false;
   }
 }
 

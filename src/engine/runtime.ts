@@ -227,6 +227,7 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
       const answer = await this.#ask('find-account', { username });
       if (answer.outcome === 'unreachable') return 'offline';
       if (answer.outcome === 'refused') return answer.problem.type === 'unknown-account' ? 'unknown-account' : 'internal';
+      if (answer.value.username !== username.toLowerCase()) return 'internal'; // nobody whom the person has named
       found.push(answer.value);
     }
     return found;
@@ -367,7 +368,7 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
   }
 
   /** One step, stored; what it says to others is passed on. */
-  async #step(input: Input): Promise<StepResult> {
+  async #step(input: Input): Promise<StepResult & { readonly stored: boolean }> {
     const { result, changedConversations, stored } = await this.#keeper.step(input).catch((error: unknown) => {
       this.#stored(storageProblemOf(error) ?? this.#storage);
       if (input.type === 'entries') this.#behind = true; // they are still at the server
@@ -383,7 +384,7 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
     if (result.dropped.length > 0 || asked === 'forget' || asked === 'discard') this.#ports.deleted();
     if (asked === 'notifyWords' && !result.state.notifiesWords) this.#ports.withdraw();
     for (const line of result.notifications) await this.#notify(line);
-    return result;
+    return { ...result, stored };
   }
 
   async #notify({ conversationId, message }: StoredLine): Promise<void> {
@@ -476,9 +477,13 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
     if (answer.outcome === 'refused' && PASSING.has(answer.problem.type)) return false;
     const retryAfter = answer.outcome === 'refused' ? answer.problem.retryAfter : undefined;
     // The pair belongs together: `answer` is what this `call` returned for this `request`.
-    await this.#step({ type: 'answer', call, request, answer, conversationId } as AnswerInput);
+    const { state, stored } = await this.#step({ type: 'answer', call, request, answer, conversationId } as AnswerInput);
     if (retryAfter !== undefined) this.#backOff(todo.lane, retryAfter);
-    return retryAfter === undefined;
+    // What has changed nothing is still to do: at once, a server could have it asked for without an end.
+    const isLeft =
+      !stored && todosOf(state, this.#ports.now()).some((left) => left.do === 'send' && left.lane === todo.lane && left.call === call);
+    if (isLeft && PATIENT_LANES.has(todo.lane)) this.#backOff(todo.lane, FIRST_RETRY);
+    return retryAfter === undefined && !isLeft;
   }
 
   /** Follows the sequence from the cursor to its end, slice by slice. */

@@ -292,32 +292,32 @@ export function onSubmitAnswer(turn: Turn, id: string, sent: Submission, answer:
   if (problem.retryAfter !== undefined) return;
   switch (problem.type) {
     case 'generation-taken':
-      return requeue(turn, id, pending);
+      requeueUnanswered(turn, id, pending);
+      turn.updateConversation(id, { hold: afterCollision(conversation, turn.now) });
+      return;
     case 'stale-epoch':
-      requeue(turn, id, pending);
+      requeueUnanswered(turn, id, pending);
       turn.behind = true;
       turn.updateConversation(id, { hold: { ...afterRefusedCommit(conversation, turn.now), commitAwaited: true } });
       return;
     case 'stale-key-version':
       // The new key is told without a new epoch: nothing in the log says when to go on.
-      requeue(turn, id, pending);
+      requeueUnanswered(turn, id, pending);
       turn.behind = true;
       turn.updateConversation(id, { hold: { ...pausedFrom(conversation, turn.now), textsToo: true } });
       return;
     case 'stale-emulation-epoch':
-      requeue(turn, id, pending);
+      requeueUnanswered(turn, id, pending);
       turn.behind = true;
-      turn.updateConversation(id, {
-        hold: { ...NO_HOLD, emulationEpochOver: BigInt(pending.submission.fence?.emulationEpoch ?? 0) },
-      });
+      turn.updateConversation(id, { hold: untilEmulationEpoch(conversation, pending, turn.now) });
       return;
     case 'spent-key-package':
-      requeue(turn, id, pending);
-      turn.updateConversation(id, { claim: undefined });
+      // Others are asked for, which somebody else may need: not again and again, if the server goes on like that.
+      requeueUnanswered(turn, id, pending);
+      turn.updateConversation(id, { claim: undefined, hold: pausedFrom(conversation, turn.now) });
       return;
     default:
-      requeue(turn, id, pending);
-      fail(turn, id, pending.item, problem.type);
+      fail(turn, id, requeueUnanswered(turn, id, pending), problem.type);
   }
 }
 
@@ -353,10 +353,15 @@ export function requeue(turn: Turn, id: string, pending: PendingSubmission): voi
   });
 }
 
-/** As `requeue`, of what is on its way: a service that is not strongly consistent may take it yet, and not what replaces it. */
-export function requeueUnanswered(turn: Turn, id: string, pending: PendingSubmission): void {
+/**
+ * As `requeue`, of what is on its way, or refused: a service that is not strongly consistent may take it yet, and not what
+ * replaces it, and one that lies may have taken what it says that it refuses. @returns the item as it waits now
+ */
+export function requeueUnanswered(turn: Turn, id: string, pending: PendingSubmission): WorkItem {
   const { item } = pending;
-  requeue(turn, id, item.kind === 'text' ? { ...pending, item: { ...item, unanswered: true } } : pending);
+  const waiting: WorkItem = item.kind === 'text' || item.kind === 'update' ? { ...item, unanswered: true } : item;
+  requeue(turn, id, { ...pending, item: waiting });
+  return waiting;
 }
 
 /** Whether this device sent the entry: the same bytes, or the name of something whose first bytes are burned. */
@@ -364,9 +369,7 @@ export function isOurs(conversation: Conversation, { message, messageId }: Seque
   const { pending, awaitingEcho } = conversation;
   const sent = [...awaitingEcho, ...(pending === undefined ? [] : [pending])];
   if (sent.some(({ submission }) => equal(submission.message, message))) return true;
-  return pendingItems(conversation).some(
-    (item) => item.kind === 'text' && item.unanswered === true && messageId !== undefined && equal(item.messageId, messageId),
-  );
+  return pendingItems(conversation).some((item) => 'unanswered' in item && messageId !== undefined && equal(item.messageId, messageId));
 }
 
 /** A tab repeats a call within seconds; nobody sends more than this in that time. */
@@ -390,7 +393,7 @@ export function finishItem(turn: Turn, id: string, entry: SequenceEntry): void {
     awaitingEcho: awaitingEcho.filter(({ item }) => !isIt(item)),
     queue: queue.filter((item) => !isIt(item)),
     claim: finished?.item.kind === 'add' ? undefined : claim,
-    hold: finished?.submission.kind === 'commit' ? undefined : hold, // it worked: the next trouble begins with a short pause
+    hold: finished === undefined ? hold : afterSuccess(hold, finished),
     finished: wasAsked ? withFinished({ finished: names }, messageId) : names,
   });
 }
@@ -433,6 +436,27 @@ export function pausedFrom({ hold }: Conversation, now: number): Hold {
  */
 function afterRefusedCommit(conversation: Conversation, now: number): Hold {
   return conversation.refusedCommit === undefined ? NO_HOLD : { ...pausedFrom(conversation, now), textsToo: true };
+}
+
+/** A text names no emulation epoch that could be over: there is nothing in the log to wait for. */
+function untilEmulationEpoch(conversation: Conversation, { submission: { fence } }: PendingSubmission, now: number): Hold {
+  if (fence === undefined) return { ...pausedFrom(conversation, now), textsToo: true };
+  return { ...NO_HOLD, emulationEpochOver: BigInt(fence.emulationEpoch) };
+}
+
+/** In a crowd of siblings that all write, each loses so many races to the others. */
+const MOST_RACES = 16;
+
+/** Whoever was not first goes again at once. Who is never first hears of a server that lies, and burns keys for nothing. */
+function afterCollision(conversation: Conversation, now: number): Hold {
+  const collisions = (conversation.hold?.collisions ?? 0) + 1;
+  if (collisions <= MOST_RACES) return { ...(conversation.hold ?? NO_HOLD), collisions };
+  return { ...pausedFrom(conversation, now), textsToo: true, collisions };
+}
+
+/** Ours has come back. After a commit the next trouble begins with a short pause. */
+function afterSuccess(hold: Hold | undefined, { submission }: PendingSubmission): Hold | undefined {
+  return submission.kind === 'commit' || hold === undefined ? undefined : { ...hold, collisions: 0 };
 }
 
 /** Nothing that the next message has to wait for. */

@@ -295,15 +295,20 @@ export type WorkItem =
       readonly text: string;
       readonly at: number;
       readonly problem: string | undefined;
-      /** It was given to the server before, encrypted otherwise, and the answer never came: that one may be in the log yet. */
-      readonly unanswered?: true;
+      readonly unanswered?: Unanswered;
     }
   /** The group's invitation key is replaced, or (without a seed) withdrawn. */
   | { readonly kind: 'invite'; readonly messageId: MessageId; readonly seed: Secret<'invitation_seed'> | undefined }
   /** The leaf is renewed by a commit of our own. */
   | { readonly kind: 'renew'; readonly messageId: MessageId }
   /** It is renewed at leisure (see leaf-renewal.ts). */
-  | { readonly kind: 'update'; readonly messageId: MessageId };
+  | { readonly kind: 'update'; readonly messageId: MessageId; readonly unanswered?: Unanswered };
+
+/**
+ * It was given to the server before, in other bytes, and the answer never came, or was a refusal, which may be a lie:
+ * those may be in the log yet. A commit's could not be followed there, so nothing has to be known of them.
+ */
+type Unanswered = true;
 
 export interface PendingSubmission {
   readonly item: WorkItem;
@@ -323,6 +328,8 @@ export interface Hold {
   readonly textsToo: boolean;
   /** ms: how long `notBefore` was away when it was set; the next time it is twice that. */
   readonly pause: number;
+  /** So often in a row the server has said that a sibling was first. */
+  readonly collisions?: number;
 }
 
 /** An epoch of a group that is over; what is kept of it goes a stated time after its end. */

@@ -31,7 +31,7 @@ export async function conspire(world: World, member: Person, where: number): Pro
   if (id === undefined) return;
   const group = decodeGroupRecords(id, recordsUnder(accomplice, groupPrefix(id)));
   const { account } = removed.state;
-  if (group === undefined || account === undefined) return;
+  if (group === undefined || account === undefined || group.proposals.length > 0) return; // no text goes before the commit of those
   const ownLeaf = findLeaf(group, (leaf) => equal(accountOf(leaf), account.accountId));
   if (ownLeaf === undefined) return;
   const leaf = leafAt(group, ownLeaf);

@@ -3,6 +3,7 @@ import { decodeRecord } from '../../src/engine/record-codec.ts';
 import { decodeState } from '../../src/engine/records.ts';
 import { createRuntime, type EngineRuntime } from '../../src/engine/runtime.ts';
 import type { EngineState } from '../../src/engine/state.ts';
+import type { SequenceEntry } from '../../src/engine/ports.ts';
 import { StoreError, type Exclusive } from '../../src/store/index.ts';
 import { Sweeper } from '../../sw/sweeper.ts';
 import { Dice } from './dice.ts';
@@ -47,6 +48,8 @@ export interface DeviceParts {
   readonly stepBegins: (device: Device, process: Mortal) => void;
   /** Called when something that was to befall it has. */
   readonly befell: (fault: Fault) => void;
+  /** What the server that it is connected to says. */
+  readonly answer: (device: Device, server: SimServer, request: Request) => Promise<Response>;
   /** Sees every request that leaves. */
   readonly sent: (device: Device, path: string, body: Uint8Array) => void;
 }
@@ -73,20 +76,33 @@ export class Device implements Line {
   readonly #mourners = new Map<Mortal, Set<() => void>>();
   #starts = 0;
   #decoded: { readonly version: number; readonly state: EngineState } | undefined;
-  server: SimServer;
+  #server: SimServer;
   /** The server lies to this device. */
   liar: Liar | undefined;
+  /** The server says of every mark of this device's that it is the right one. */
+  marksPass = false;
+  /** What it has not been told, and will not be: its server has told it another story. */
+  unheard: readonly SequenceEntry[] = [];
 
   constructor(name: string, seed: string, parts: DeviceParts, copied?: { readonly knownAs: string; readonly disk: Disk }) {
     this.name = name;
     this.knownAs = copied?.knownAs ?? name;
     this.cloned = copied !== undefined;
     this.#parts = parts;
-    this.server = parts.server;
+    this.#server = parts.server;
     this.#dice = new Dice(`${seed}/${name}`);
     const hasBuckets = new Dice(`${seed}/${name}/browser`).chance(WITH_BUCKETS);
     this.disk = new Disk(parts.scheduler, hasBuckets, () => parts.befell('full-disk'), copied?.disk);
     this.#lock = new Lock(parts.scheduler);
+  }
+
+  get server(): SimServer {
+    return this.#server;
+  }
+
+  /** What it is never told. */
+  get withheld(): readonly SequenceEntry[] {
+    return [...(this.liar?.withheld ?? []), ...this.unheard];
   }
 
   get online(): boolean {
@@ -151,6 +167,17 @@ export class Device implements Line {
     this.#parts.sent(this, path, body);
   }
 
+  answer(server: SimServer, request: Request): Promise<Response> {
+    return this.#parts.answer(this, server, request);
+  }
+
+  /** From now on it is connected to another server. */
+  moveTo(server: SimServer): void {
+    this.liar?.moveTo(server);
+    this.#server = server;
+    this.cutConnections();
+  }
+
   goOffline(): void {
     this.#online = false;
     this.cutConnections();
@@ -210,6 +237,11 @@ export class Device implements Line {
     });
   }
 
+  /** A server that tells a device a sequence of its own says of every mark that it is the right one. */
+  get #marksCount(): boolean {
+    return this.liar === undefined && !this.marksPass;
+  }
+
   #launch(): Process {
     const { scheduler, network } = this.#parts;
     const name = `${this.name} ${(this.#starts += 1)}`;
@@ -236,12 +268,11 @@ export class Device implements Line {
     const sweeper = new Sweeper({ store, exclusive, now, pause: (ms) => sleep(scheduler, mortal, ms, new AbortController().signal) });
     const runtime = createRuntime({
       store,
-      // A server that tells a device a sequence of its own says of every mark that it is the right one.
       delivery: {
         send: (call, request, proof, signal) =>
-          delivery.send(call, this.liar !== undefined && 'mark' in request ? { ...request, mark: undefined } : request, proof, signal),
+          delivery.send(call, this.#marksCount || !('mark' in request) ? request : { ...request, mark: undefined }, proof, signal),
       },
-      prepareEventStream: (after, proof, mark) => delivery.prepareEventStream(after, proof, this.liar === undefined ? mark : undefined),
+      prepareEventStream: (after, proof, mark) => delivery.prepareEventStream(after, proof, this.#marksCount ? mark : undefined),
       readEntry: (data) => fromJson(sequenceEntryFrame, data),
       readStock: (data) => fromJson(stockFrame, data)?.stock,
       random: (length) => mortal.bytes(length),

@@ -53,7 +53,7 @@ export async function create(world: World, device: Device, whom: number): Promis
 export async function add(world: World, device: Device, where: number, whom: number): Promise<void> {
   const conversation = await conversationAt(world, device, where, isReady);
   if (conversation === undefined) return;
-  const there = new Set(conversation.members.map(({ username }) => username));
+  const there = new Set(conversation.members.map(({ accountId }) => world.accountNames.get(accountId)));
   const away = world.people.filter(({ username }) => !there.has(username));
   const person = away[whom % away.length];
   if (person === undefined) return;
@@ -71,8 +71,9 @@ export async function remove(world: World, device: Device, where: number, whom: 
   const member = others[whom % others.length];
   if (conversation === undefined || member === undefined) return;
   const { conversationId } = conversation;
-  world.trace.say(world.scheduler, `${device.name} removes ${member.username} from ${conversationId.slice(0, 6)}`);
-  ask(world.judge.texts.expelled, conversationId, [member.username]);
+  const username = world.accountNames.get(member.accountId)!; // as others know it: a server that lies may have told another name
+  world.trace.say(world.scheduler, `${device.name} removes ${username} from ${conversationId.slice(0, 6)}`);
+  ask(world.judge.texts.expelled, conversationId, [username]);
   await world.command(device, { command: 'removeMember', conversationId, accountId: member.accountId });
 }
 
@@ -85,6 +86,7 @@ export async function renew(world: World, device: Device): Promise<void> {
 export async function link(world: World, adder: Device): Promise<void> {
   const person = world.ownerOf(adder);
   const device = world.device(`${person.username} ${person.devices.length + 1}`);
+  device.moveTo(adder.server);
   person.devices.push(device);
   device.start();
   world.trace.say(world.scheduler, `${adder.name} links ${device.name}`);
@@ -134,6 +136,7 @@ export async function recover(world: World, person: Person, prepare: (device: De
   const { entropy } = person;
   if (entropy === undefined) return;
   const device = world.device(`${person.username} ${person.devices.length + 1}`);
+  if (other !== undefined) device.moveTo(other.server);
   person.devices.push(device);
   prepare(device);
   device.start();
@@ -147,8 +150,13 @@ export async function recover(world: World, person: Person, prepare: (device: De
   }
 }
 
-/** After a recovery: whether to join where somebody added the person and none of the devices has answered. */
+/**
+ * Whether to go on in a conversation that the server has set back; and after a recovery whether to join where somebody
+ * added the person and none of the devices has answered.
+ */
 export async function answerQuestions(world: World, device: Device): Promise<void> {
+  for (const [conversationId, { state, joinsOlder }] of device.state.conversations)
+    if (state === 'set-back' && !joinsOlder) await world.command(device, { command: 'joinAgain', conversationId });
   for (const { groupId, wish, members } of device.state.rejoining?.groups ?? []) {
     if (wish === 'ask' && members !== undefined)
       await world.command(device, { command: 'decideRejoin', conversationId: hex(groupId), join: true });

@@ -25,6 +25,12 @@ export const FAULTS = [
   'lie-reorder',
   'lie-corrupt',
   'lie-fork',
+  'lie-fork-end',
+  'lie-answer-replay',
+  'lie-answer-other',
+  'lie-answer-corrupt',
+  'lie-refused',
+  'lie-accepted',
 ] as const;
 
 export type Fault = (typeof FAULTS)[number];

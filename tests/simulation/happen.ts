@@ -5,7 +5,9 @@ import { conspire } from './conspiracy.ts';
 import { Dice } from './dice.ts';
 import { Liar } from './liar.ts';
 import { dieAfterNext } from './last-words.ts';
-import type { Happening, LastWords, Lie, Shape } from './schedule.ts';
+import type { SequenceEntry } from '../../src/engine/ports.ts';
+import type { AnswerLie, ForkEnd, Happening, LastWords, SequenceLie, Shape } from './schedule.ts';
+import type { SimServer } from './sim-server.ts';
 import type { Person, World } from './world.ts';
 
 const DAY = 24 * 60 * 60 * 1000;
@@ -17,11 +19,13 @@ export async function happen(world: World, shape: Shape, happening: Happening): 
   switch (happening.do) {
     case 'update':
       return sleep(world, happening.days);
-    case 'crash-server':
-      world.server.actor?.dieAfter(happening.points, () => world.befell('crash-server'));
+    case 'crash-server': {
+      const server = pick(world.servers, happening.which ?? 0)!;
+      server.actor?.dieAfter(happening.points, () => world.befell('crash-server'));
       world.trace.say(world.scheduler, 'the server is about to crash');
-      world.scheduler.at(happening.down, world.fate, () => world.server.start());
+      world.scheduler.at(happening.down, world.fate, () => server.start());
       return;
+    }
     case 'recover': {
       const person = pick(world.people, happening.who);
       return busy(world, person, () => errands.recover(world, person!, (device) => mayDie(device, happening, 'external-commit')));
@@ -95,12 +99,18 @@ export async function happen(world: World, shape: Shape, happening: Happening): 
     case 'conspire':
       return go(world, conspire(world, person, happening.where).catch(errands.unlessDead));
     case 'lie-fork':
-      return fork(world, person);
+      return fork(world, happening.alone === true ? [device] : person.devices, happening);
     case 'lie-replay':
     case 'lie-withhold':
     case 'lie-reorder':
     case 'lie-corrupt':
       return go(world, lie(world, device, happening.do, happening.ms));
+    case 'lie-answer-replay':
+    case 'lie-answer-other':
+    case 'lie-answer-corrupt':
+    case 'lie-refused':
+    case 'lie-accepted':
+      return answerFalsely(world, person, happening.do, happening.ms);
     case 'drop':
     case 'duplicate':
     case 'cut-after-request':
@@ -134,7 +144,7 @@ async function sleep(world: World, days: number): Promise<void> {
   world.trace.say(world.scheduler, `everybody sleeps for ${days} days`);
   for (const device of world.devices) device.stop();
   world.scheduler.skip(days * DAY);
-  await world.server.sweep();
+  for (const server of world.servers) await server.sweep();
   for (const device of world.devices) device.start();
 }
 
@@ -188,20 +198,48 @@ function clone(world: World, device: Device, wait: number): void {
   });
 }
 
-/** From now on the server tells this person a story of its own. */
-function fork(world: World, person: Person): void {
-  world.trace.say(world.scheduler, `${person.username} is told another story`);
+/** From now on the server tells these devices a story of their own, which may end. */
+function fork(world: World, devices: readonly Device[], { ms, ends }: Extract<Happening, { readonly do: 'lie-fork' }>): void {
+  world.trace.say(world.scheduler, `${devices.map(({ name }) => name).join(', ')}: another story from now on`);
   world.judge.lying = true;
-  const server = person.devices[0]!.server.fork(world.servers.length);
+  const server = devices[0]!.server.fork(world.servers.length);
   world.servers.push(server);
   world.befell('lie-fork');
-  for (const device of person.devices) {
-    device.server = server;
-    device.cutConnections();
+  for (const device of devices) device.moveTo(server);
+  if (ends !== undefined) world.scheduler.at(ms, world.fate, () => go(world, endFork(world, server, ends)));
+}
+
+/** Whoever was told the other story is told the first one again, as it has gone on without them. */
+async function endFork(world: World, fork: SimServer, how: ForkEnd): Promise<void> {
+  for (const device of world.devices.filter(({ server }) => server === fork)) {
+    world.trace.say(world.scheduler, `${device.name} ${how} hears the first story again`);
+    device.marksPass = how === 'secretly';
+    if (how === 'secretly') device.unheard = await unheardOf(device, fork, world.server);
+    device.moveTo(world.server);
+    world.befell('lie-fork-end');
   }
 }
 
-async function lie(world: World, device: Device, kind: Exclude<Lie, 'lie-fork'>, ms: number): Promise<void> {
+/** What the first server takes for told, where its log goes beyond what the other one has made of it. */
+async function unheardOf({ liar, state }: Device, fork: SimServer, first: SimServer): Promise<SequenceEntry[]> {
+  const { account, device, cursor } = state;
+  if (liar !== undefined || account === undefined || device === undefined) return [];
+  const sequence = await first.sequenceOf({ accountId: account.accountId, deviceId: device.deviceId });
+  return (sequence?.entries ?? []).filter(({ sequence: number, groupId, position }) => {
+    const told = fork.log.get(Buffer.from(groupId).toString('hex'));
+    return number <= cursor.sequence && told !== undefined && position > Math.max(...told.keys());
+  });
+}
+
+/** Whatever this person's devices ask for, the answer may be none of the truth. */
+function answerFalsely(world: World, person: Person, kind: AnswerLie, ms: number): void {
+  world.trace.say(world.scheduler, `the server lies in its answers to ${person.username}: ${kind}`);
+  world.judge.lying = true;
+  const end = world.falseAnswers?.begin(person.username, kind);
+  if (end !== undefined) world.scheduler.at(ms, world.fate, end);
+}
+
+async function lie(world: World, device: Device, kind: SequenceLie, ms: number): Promise<void> {
   world.trace.say(world.scheduler, `the server lies to ${device.name}: ${kind}`);
   world.judge.lying = true;
   if (device.liar === undefined) {

@@ -1,12 +1,13 @@
 import { decodeExact, mlsMessageCodec } from '../../src/mls/index.ts';
 import { decodeRecord } from '../../src/engine/record-codec.ts';
+import { decodeMessage } from '../../src/engine/records.ts';
+import { viewOf } from '../../src/engine/view-builder.ts';
 import type { Conversation } from '../../src/engine/state.ts';
 import type { StoreChanges } from '../../src/engine/ports.ts';
 import type { Device } from './device.ts';
 import type { Stored } from './disk.ts';
 import { Ledger } from './ledger.ts';
-import type { Liar } from './liar.ts';
-import { checkLine, checkTitle } from './lines.ts';
+import { checkLine, checkNotices, checkTitle } from './lines.ts';
 import { Membership } from './membership.ts';
 import { Secrets } from './secrets.ts';
 import { Texts } from './texts.ts';
@@ -23,6 +24,21 @@ export class Violation extends Error {
   }
 }
 
+/** ms */
+const MINUTE = 60_000;
+/** Requests of one device in a minute: five times as many as a busy one makes. */
+const MOST_ASKED = 250;
+const OFFLINE = { status: 'offline', waiting: 0, catchingUp: undefined } as const;
+/** Lines of who has come in, for the first time or anew. */
+const WAYS_IN: ReadonlySet<string> = new Set(['joined', 'rejoined', 'went-on']);
+
+/** Whether a line behind this place says that the device has missed something. */
+function hasComeBack({ disk }: Device, conversationId: string, place: number): boolean {
+  const prefix = `message/${conversationId}/`;
+  const lines = [...disk.records].filter(([key]) => key.startsWith(prefix)).map(([, bytes]) => decodeMessage(bytes));
+  return lines.some(({ kind, text, position }) => kind === 'event' && WAYS_IN.has(text) && position > place);
+}
+
 /** Holds the world against what must always hold, whatever happens. */
 export class Judge {
   readonly ledger: Ledger;
@@ -36,6 +52,8 @@ export class Judge {
   checks = 0;
   /** How often of it was that a device notices what is withheld. */
   withheld = 0;
+  /** By device: when it has asked for something within the last minute, ms. */
+  readonly #asked = new Map<string, readonly number[]>();
   readonly #world: World;
   readonly secrets: Secrets;
   #violation: Violation | undefined;
@@ -61,6 +79,7 @@ export class Judge {
     this.checks += 1;
     for (const [key, value] of changes.puts) {
       if (key.startsWith('message/')) checkLine(this.#world, device, key, value);
+      if (key === 'notices') checkNotices(this.#world, device, value);
       if (key.startsWith('conversation/'))
         checkTitle(this.#world, device, key.slice('conversation/'.length), decodeRecord<Conversation>(value).title);
     }
@@ -69,28 +88,45 @@ export class Judge {
       if (isHonest) this.violate('no device loses step among honest ones', `${device.name} in ${id.slice(0, 6)}`);
     });
     this.secrets.stored(device, changes, this.lying);
-    if (device.liar !== undefined) this.#checkNotice(device, device.liar.withheld, changes);
+    this.#checkNotice(device, changes);
   }
 
-  /** Whoever has been told what stands behind an entry, and not the entry, does not go on as if nothing were missing. */
-  #checkNotice(device: Device, withheld: Liar['withheld'], { puts }: StoreChanges): void {
-    for (const { groupId, position, kind } of withheld) {
+  /**
+   * Whoever has been told what stands behind an entry, and not the entry, does not go on as if nothing were missing: it is
+   * out of the group, and the view says so, until it has come in anew, and then a line says so.
+   */
+  #checkNotice(device: Device, { puts }: StoreChanges): void {
+    for (const { groupId, position, kind } of device.withheld) {
       if (kind === 'welcome' || kind === 'creation') continue; // with it the device would only come in
       const id = Buffer.from(groupId).toString('hex');
       const stored = puts.get(`conversation/${id}`);
       if (stored === undefined) continue;
       this.withheld += 1;
       const conversation = decodeRecord<Conversation>(stored);
-      const passed = conversation.state === 'member' && conversation.position >= position;
-      if (passed && this.membership.isIn(device, id, position)) {
-        this.violate('withholding inside a log is noticed', `${device.name} in ${id.slice(0, 6)} at ${position}`);
+      if (conversation.position < position || !this.membership.wasIn(device, id, position)) continue;
+      const where = `${device.name} in ${id.slice(0, 6)} at ${position}`;
+      if (conversation.state === 'member' && !hasComeBack(device, id, position + conversation.lineBase)) {
+        this.violate('withholding inside a log is noticed', where);
+      }
+      const shown = viewOf(device.state, OFFLINE, undefined).conversations.find(({ conversationId }) => conversationId === id)?.state;
+      if (conversation.state !== 'member' && (shown === 'ready' || shown === 'renewing')) {
+        this.violate('who notices that something is withheld says so', `${where} is shown as ${shown}`);
       }
     }
+  }
+
+  /** Whatever a device is told, and not told, it does not ask without a pause. */
+  #checkPace({ name }: Device, path: string): void {
+    const { now } = this.#world.scheduler;
+    const asked = [...(this.#asked.get(name) ?? []), now].filter((at) => at > now - MINUTE);
+    this.#asked.set(name, asked);
+    if (asked.length > MOST_ASKED) this.violate('nobody asks the server without a pause', `${name} ${path}: ${asked.length} in a minute`);
   }
 
   /** A request leaves a device. */
   sent(device: Device, path: string, body: Uint8Array): void {
     this.checks += 1;
+    this.#checkPace(device, path);
     const { entropy } = this.#world.ownerOf(device);
     const secrets = [...this.secrets.of(device), ...(entropy === undefined ? [] : [Buffer.from(entropy)])];
     this.texts.checkSecret(body, secrets, (detail) =>

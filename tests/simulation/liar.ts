@@ -3,36 +3,44 @@ import { toJson } from '../../src/delivery/frames.ts';
 import type { SequenceEntry } from '../../src/engine/ports.ts';
 import type { Device } from './device.ts';
 import type { Dice } from './dice.ts';
-import type { Lie } from './schedule.ts';
+import type { SequenceLie } from './schedule.ts';
 import type { SimServer } from './sim-server.ts';
-
-type Kind = Exclude<Lie, 'lie-fork'>;
 
 /**
  * What a lying server tells one device: a sequence of its own, without gaps in its numbers, that was the
  * truth up to a moment. Every entry in it was once made by a member; what is changed is the server's part.
  */
 export class Liar {
-  readonly #server: SimServer;
+  #server: SimServer;
   readonly #device: Device;
   readonly #dice: Dice;
-  readonly #onLie: (kind: Kind) => void;
+  readonly #onLie: (kind: SequenceLie) => void;
   #caller: Parameters<SimServer['sequenceOf']>[0] | undefined;
   readonly #told: SequenceEntry[] = [];
-  /** Last true sequence number that was looked at. */
-  #seen = 0;
+  /** Last true sequence number that was looked at, of each server that the device was connected to. */
+  readonly #seenOf = new Map<SimServer, number>();
   /** An entry that is told later than its successor. */
   #held: SequenceEntry | undefined;
-  kind: Kind | undefined;
+  kind: SequenceLie | undefined;
   /** What this device is never told. */
   readonly withheld: SequenceEntry[] = [];
 
   /** @param onLie Called for each lie that is in the sequence */
-  constructor(server: SimServer, device: Device, dice: Dice, onLie: (kind: Kind) => void) {
+  constructor(server: SimServer, device: Device, dice: Dice, onLie: (kind: SequenceLie) => void) {
     this.#server = server;
     this.#device = device;
     this.#dice = dice;
     this.#onLie = onLie;
+  }
+
+  get #seen(): number {
+    return this.#seenOf.get(this.#server) ?? 0;
+  }
+
+  /** Another server goes on, from where it was left, or from where it came off this one. */
+  moveTo(server: SimServer): void {
+    if (!this.#seenOf.has(server)) this.#seenOf.set(server, this.#seen);
+    this.#server = server;
   }
 
   /** Answer to `GET /v1/sequence`. */
@@ -68,7 +76,7 @@ export class Liar {
 
   /** Takes the next true entry and decides what becomes of it. */
   #tell(entry: SequenceEntry): void {
-    this.#seen = entry.sequence;
+    this.#seenOf.set(this.#server, entry.sequence);
     const lies = this.kind !== undefined && this.#dice.chance(40);
     if (!lies) return this.#append(entry);
     if (this.kind !== 'lie-reorder') this.#onLie(this.kind!);

@@ -1,6 +1,7 @@
 import { toHex } from '../../src/bytes/index.ts';
+import { decodeRecord } from '../../src/engine/record-codec.ts';
 import { decodeMessage } from '../../src/engine/records.ts';
-import type { StoredMessage } from '../../src/engine/state.ts';
+import type { EngineState, StoredMessage } from '../../src/engine/state.ts';
 import type { Device } from './device.ts';
 import { shownName } from './texts.ts';
 import type { World } from './world.ts';
@@ -46,6 +47,15 @@ function checkEvent({ judge, accountNames }: World, conversationId: string, { ad
       if (asked.get(conversationId)?.has(username) !== true)
         judge.violate('nothing false is shown as true', `${where}: ${username} was ${what} unasked`);
     }
+  }
+}
+
+/** Nobody is told of a device that is not there. */
+export function checkNotices({ judge, devices }: World, device: Device, bytes: Uint8Array): void {
+  if (devices.some(({ cloned }) => cloned)) return;
+  for (const { kind } of decodeRecord<EngineState['notices']>(bytes)) {
+    if (kind === 'cloned-device' || kind === 'unknown-device')
+      judge.violate('nothing false is shown as true', `${device.name}: a notice of a ${kind}`);
   }
 }
 

@@ -29,9 +29,9 @@ export class Membership {
     }
   }
 
-  /** Whether the device has been in the conversation since before this place of its log. */
-  isIn(device: Device, conversationId: string, place: number): boolean {
-    return this.of(device, conversationId).some(({ from, to }) => to === undefined && from < place);
+  /** Whether the device was in the conversation before this place of its log, and when it came to it. */
+  wasIn(device: Device, conversationId: string, place: number): boolean {
+    return this.of(device, conversationId).some(({ from, to }) => from < place && place <= (to ?? Infinity));
   }
 
   of(device: Device, conversationId: string): Stay[] {

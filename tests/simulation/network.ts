@@ -24,6 +24,8 @@ export interface Line {
   sent(path: string, body: Uint8Array): void;
   /** The server that this device is connected to. */
   readonly server: SimServer;
+  /** What that server says. */
+  answer(server: SimServer, request: Request): Promise<Response>;
   /** May give out something else than what the server has answered. */
   tamper(url: URL, body: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>>;
   /** The same for one piece of the event stream. */
@@ -114,7 +116,7 @@ export class Network {
         if (actor === undefined) return lost();
         const signal = away.signal;
         const request = new Request(input, { ...init, body: body ?? null, signal, cache: 'default', credentials: 'same-origin' });
-        server.handle(request).then(answer, lost);
+        line.answer(server, request).then(answer, lost);
       };
       const arrivesAt = (delay: number, answer: (response: Response) => void): void => {
         const { actor } = server;

@@ -14,6 +14,7 @@ const CALM_LOOKS = 4;
 /** All faults end, and everybody is there until nobody has anything left to do. */
 export async function comeToRest(world: World): Promise<void> {
   world.trace.say(world.scheduler, 'all is well again');
+  world.falseAnswers?.end();
   for (const server of world.servers) server.start();
   for (const device of world.devices) {
     device.spare();

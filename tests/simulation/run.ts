@@ -4,7 +4,7 @@ import type { Faults } from './faults.ts';
 import { happen } from './happen.ts';
 import { Violation } from './judge.ts';
 import { comeToRest } from './quiet.ts';
-import type { Schedule } from './schedule.ts';
+import { isAnswerLie, type Schedule } from './schedule.ts';
 import { World } from './world.ts';
 
 export interface Outcome {
@@ -34,6 +34,7 @@ export async function play(schedule: Schedule): Promise<Outcome> {
     schedule.seed,
     schedule.service ?? 'strong',
     schedule.happenings.some((happening) => happening.do === 'lie-fork'),
+    schedule.happenings.some((happening) => isAnswerLie(happening.do)),
   );
   let violation: Violation | undefined;
   try {

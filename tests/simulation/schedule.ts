@@ -30,7 +30,8 @@ export type Happening = {
   | { readonly do: 'cut-connections'; readonly who: Pick }
   /** The worker dies at its wait number `points`; it is started again after `down` ms. */
   | { readonly do: 'crash'; readonly who: Pick; readonly points: number; readonly down: number }
-  | { readonly do: 'crash-server'; readonly points: number; readonly down: number }
+  /** Of several, that tell different stories, `which`; the first if none is named. */
+  | { readonly do: 'crash-server'; readonly points: number; readonly down: number; readonly which?: Pick }
   /** The worker dies for good right after the server has taken its next such request. */
   | { readonly do: 'die-after-accepted'; readonly who: Pick; readonly what: LastWords }
   | { readonly do: 'clock'; readonly who: Pick; readonly ms: number }
@@ -43,11 +44,24 @@ export type Happening = {
   | { readonly do: 'restore'; readonly who: Pick; readonly wait: number }
   /** A removed device gives what it knows to a member, who speaks in its person's name. */
   | { readonly do: 'conspire'; readonly who: Pick; readonly where: Pick }
-  | { readonly do: Lie; readonly who: Pick; readonly ms: number }
+  | { readonly do: SequenceLie | AnswerLie; readonly who: Pick; readonly ms: number }
+  /** All devices of a person are told another story, or one `alone`; if it `ends`, after `ms`. */
+  | { readonly do: 'lie-fork'; readonly who: Pick; readonly ms: number; readonly alone?: true; readonly ends?: ForkEnd }
 );
 
-/** What the server may do to one device for a while. */
-export type Lie = 'lie-replay' | 'lie-withhold' | 'lie-reorder' | 'lie-corrupt' | 'lie-fork';
+/** What the server may do to one device's sequence for a while. */
+export type SequenceLie = 'lie-replay' | 'lie-withhold' | 'lie-reorder' | 'lie-corrupt';
+/** What it may tell a person's devices for a while, whatever they ask for. */
+export type AnswerLie = 'lie-answer-replay' | 'lie-answer-other' | 'lie-answer-corrupt' | 'lie-refused' | 'lie-accepted';
+const ANSWER_LIES: readonly AnswerLie[] = ['lie-answer-replay', 'lie-answer-other', 'lie-answer-corrupt', 'lie-refused', 'lie-accepted'];
+
+export function isAnswerLie(kind: Kind): kind is AnswerLie {
+  return ANSWER_LIES.some((lie) => lie === kind);
+}
+
+/** The first story goes on: the server finds the device's marks wrong, or says that they are right. */
+export type ForkEnd = 'openly' | 'secretly';
+const FORK_ENDS: readonly (ForkEnd | undefined)[] = ['openly', 'secretly', 'secretly', undefined];
 export type LastWords = 'creation' | 'external-commit' | 'key-binding' | 'commit' | 'emulation-commit';
 /** Of whoever dies by itself; the others' go with what leads to them. */
 const LAST_WORDS: readonly LastWords[] = ['commit', 'emulation-commit'];
@@ -108,6 +122,11 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
   'lie-reorder': 0,
   'lie-corrupt': 0,
   'lie-fork': 0,
+  'lie-answer-replay': 0,
+  'lie-answer-other': 0,
+  'lie-answer-corrupt': 0,
+  'lie-refused': 0,
+  'lie-accepted': 0,
 };
 
 /** What comes on top. */
@@ -125,6 +144,14 @@ const HAPPENINGS = 30;
 const LONGEST_DELAY = 20_000;
 /** ms */
 const LONGEST_LIE = 300_000;
+/** Of the lies in answers, in a schedule with a server that lies. */
+const MOST_ANSWER_LIES = 8;
+/** Of 100 of them, those that somebody asks for something in. */
+const ASKS = 75;
+/** What it takes many kinds of requests for. */
+const ERRANDS: readonly Kind[] = ['send', 'create', 'add', 'remove', 'link', 'link', 'remove-device', 'recover', 'recover', 'renew'];
+/** Of 100 forks, those of one device. */
+const ALONE = 50;
 const PICKS = 2 ** 20;
 /** Of 100 who make something that the account hangs on, those who die over it. */
 const DIE = 25;
@@ -138,10 +165,36 @@ function kindsOf(flavour: Flavour): Kind[] {
 export function drawSchedule(seed: string, shape: Shape): Schedule {
   const dice = new Dice(`${seed}/schedule`);
   const average = (shape.minutes * 60_000) / HAPPENINGS;
-  const kinds = kindsOf(dice.pick(FLAVOURS));
+  const flavour = dice.pick(FLAVOURS);
+  const kinds = kindsOf(flavour);
   const happenings = Array.from({ length: HAPPENINGS }, () => draw(dice, dice.pick(kinds), average));
   const service = new Dice(`${seed}/service`).chance(EVENTUAL) ? 'eventual' : 'strong';
-  return { ...shape, seed, service, happenings };
+  return { ...shape, seed, service, happenings: flavour === 'lying' ? withMoreLies(seed, happenings, average) : happenings };
+}
+
+/**
+ * What the server has learnt to lie in since: drawn with dice of its own, and put in between what was drawn before it,
+ * each of which happens as it did and when it did.
+ */
+function withMoreLies(seed: string, drawn: readonly Happening[], average: number): Happening[] {
+  const dice = new Dice(`${seed}/schedule/more lies`);
+  const happenings = drawn.map((happening): Happening => {
+    if (happening.do === 'crash-server') return { ...happening, which: dice.roll(PICKS) };
+    if (happening.do !== 'lie-fork') return happening;
+    const ends = dice.pick(FORK_ENDS);
+    return { ...happening, ...(dice.chance(ALONE) && { alone: true }), ...(ends && { ends }) };
+  });
+  for (let count = dice.roll(MOST_ANSWER_LIES + 1); count > 0; count -= 1) {
+    const index = dice.roll(happenings.length);
+    const next = happenings[index]!;
+    const who = dice.roll(PICKS);
+    const lie: Happening = { do: dice.pick(ANSWER_LIES), after: dice.roll(next.after + 1), who, ms: dice.roll(LONGEST_LIE) };
+    const left = next.after - lie.after;
+    const errands = dice.chance(ASKS) ? [{ ...draw(dice, dice.pick(ERRANDS), average), after: dice.roll(left + 1), who }] : [];
+    const after = errands.reduce((rest, errand) => rest - errand.after, left);
+    happenings.splice(index, 1, lie, ...errands, { ...next, after });
+  }
+  return happenings;
 }
 
 /** Half of what happens follows at once on what was before it: that is where races are. */
@@ -197,6 +250,11 @@ function draw(dice: Dice, kind: Kind, average: number): Happening {
     case 'lie-reorder':
     case 'lie-corrupt':
     case 'lie-fork':
+    case 'lie-answer-replay':
+    case 'lie-answer-other':
+    case 'lie-answer-corrupt':
+    case 'lie-refused':
+    case 'lie-accepted':
       return { do: kind, after, who, ms: dice.roll(LONGEST_LIE) };
     case 'crash-server':
       return { do: kind, after, points: dice.roll(20), down: dice.roll(20_000) };

@@ -3,6 +3,7 @@ import type { StateView } from '../../src/engine/view.ts';
 import { Device, Died, type Process } from './device.ts';
 import { Dice } from './dice.ts';
 import type { Disk, Stored } from './disk.ts';
+import { FalseAnswers } from './false-answers.ts';
 import { noFaults, type Fault } from './faults.ts';
 import { installGlobals } from './globals.ts';
 import { Judge } from './judge.ts';
@@ -50,11 +51,13 @@ export class World {
   /** Does what no device and no server does: never dies. */
   readonly fate: Mortal;
   readonly service: Consistency;
+  /** Of a server that lies in its answers. */
+  readonly falseAnswers: FalseAnswers | undefined;
   readonly #seed: string;
   readonly #restore: () => void;
 
-  /** @param forks Whether the server may tell different stories */
-  constructor(seed: string, service: Consistency, forks = false) {
+  /** @param forks Whether the server may tell different stories; `lies`: whether it may lie in its answers */
+  constructor(seed: string, service: Consistency, forks = false, lies = false) {
     this.#seed = seed;
     this.service = service;
     this.fate = new Mortal('fate', new Dice(`${seed}/fate`), () => {});
@@ -63,6 +66,10 @@ export class World {
     this.network = new Network(this.scheduler, seed, (fault) => this.befell(fault));
     this.server = new SimServer(this.scheduler, seed, service, (server) => this.network.cutAll(server), forks);
     this.servers.push(this.server);
+    if (lies) {
+      const now = (): number => Math.floor(this.scheduler.now);
+      this.falseAnswers = new FalseAnswers(new Dice(`${seed}/answers`), now, (kind) => this.befell(kind));
+    }
   }
 
   get devices(): Device[] {
@@ -104,6 +111,10 @@ export class World {
         started: (device) => this.judge.secrets.checkPunctures(device),
         befell: (fault) => this.befell(fault),
         stepBegins: (device, process) => this.judge.ledger.stepBegins(process, device.name),
+        answer: (device, server, request) => {
+          const truth = (): Promise<Response> => server.handle(request);
+          return this.falseAnswers?.answer(this.ownerOf(device).username, device.name, request, truth) ?? truth();
+        },
         sent: (device, path, body) => {
           this.trace.note(`${device.name} ${path} ${body.length}`);
           this.judge.sent(device, path, body);

@@ -9,6 +9,7 @@ const REPLACED = {
   'epoch-retention': 'src/engine/retention.ts',
   'epoch-forgetting': 'src/engine/retention.ts',
   'log-order': 'src/engine/higher-level-group.ts',
+  'silent-gap': 'src/engine/view-builder.ts',
   'emulation-fence': 'server/store/sqlite-submit.ts',
 } as const;
 

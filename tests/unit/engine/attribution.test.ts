@@ -4,6 +4,7 @@ import { createMemoryStore } from '../../../src/store/memory-store.ts';
 import { committed, textedAs } from '../../support/engine-forgery.ts';
 import {
   entryFor,
+  random,
   settle,
   smallStateOf,
   stateOf,
@@ -99,6 +100,35 @@ describe('a message of the virtual client', () => {
     const { lines, state: after } = await take(sender, entryFor(sender, groupId(), sent));
     expect(lines[0]!.message).toMatchObject({ device: { name: 'phone', known: true, own: true }, alarm: false });
     expect(after.notices.map(({ kind }) => kind)).not.toContain('cloned-device');
+  });
+});
+
+describe('a text that the server has taken and says to have refused', () => {
+  const types = [
+    'generation-taken',
+    'stale-epoch',
+    'stale-emulation-epoch',
+    'stale-key-version',
+    'spent-key-package',
+    'not-a-member',
+  ] as const;
+
+  it.each(types)('as %s is its device’s when it comes in the log, once and without an alarm', async (type) => {
+    const send = { command: 'send', conversationId: id, messageId: random(16), text: 'me' } as const;
+    const asked = await taken(state('phone'), { type: 'command', command: send });
+    const sender = await taken(asked, { type: 'prepare', what: { kind: 'message', conversationId: id } });
+    const request = sender.conversations.get(id)!.pending!.submission;
+    const problem = { type, status: 409, retryAfter: undefined, accountId: undefined };
+    const answer = { outcome: 'refused', problem } as const;
+    const told = await taken(sender, { type: 'answer', call: 'submit', request, answer, conversationId: id });
+    expect(told.conversations.get(id)!.queue).toMatchObject([
+      { kind: 'text', text: 'me', problem: type === 'not-a-member' ? type : undefined },
+    ]);
+    const { lines, state: after, refused } = await take(told, entryFor(told, groupId(), request));
+    expect(refused).toEqual([]);
+    expect(lines.map(({ message }) => message)).toMatchObject([{ text: 'me', device: { name: 'phone', own: true }, alarm: false }]);
+    expect(after.notices.map(({ kind }) => kind)).not.toContain('cloned-device');
+    expect(after.conversations.get(id)!.queue).toEqual([]);
   });
 });
 

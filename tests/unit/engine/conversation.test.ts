@@ -23,6 +23,19 @@ describe('two people', () => {
   });
 });
 
+describe('a name that the person types', () => {
+  it('leads to nobody else, whomever the server tells of', async () => {
+    const anna = await world.person('anna');
+    for (const username of ['ben', 'cara']) await world.person(username);
+    expect(await anna.runtime.findAccounts(['Ben'])).toMatchObject([{ username: 'ben' }]);
+    const [cara] = (await anna.runtime.findAccounts(['cara'])) as { accountId: Uint8Array; username: string }[];
+    const told = { accountId: Buffer.from(cara!.accountId).toString('base64url'), username: 'cara' };
+    anna.intercept = async (path, _body, carryOut) => (path === '/v1/accounts' ? Response.json(told) : carryOut());
+    expect(await anna.runtime.findAccounts(['ben'])).toBe('internal');
+    expect(await anna.runtime.findAccounts(['cara'])).toEqual([cara]);
+  });
+});
+
 describe('a linked device', () => {
   it('is in every conversation, sends and receives', async () => {
     const laptop = await world.person('anna');

@@ -132,6 +132,25 @@ async function groupOfBen(more: readonly Proposal[]): Promise<{ welcome: Uint8Ar
   return { welcome, newGroup };
 }
 
+describe('a new account that the answer does not vouch for', () => {
+  it('is none: everything made for it is forgotten, and the person can begin anew', async () => {
+    const dora = world.device();
+    const create = { command: 'createAccount', username: 'dora', deviceName: 'laptop' } as const;
+    dora.intercept = async (path, _body, carryOut) => {
+      const response = await carryOut();
+      if (path !== '/v1/accounts') return response;
+      const told = (await response.json()) as { accountId: string };
+      return Response.json({ ...told, accountId: Buffer.from(laptop().account!.accountId).toString('base64url') });
+    };
+    await expect(dora.do(create)).rejects.toThrow('internal');
+    expect((await dora.runtime.state()).phase).toBe('new');
+    expect(await dora.store.load('')).toEqual(new Map());
+    dora.intercept = (_path, _body, carryOut) => carryOut();
+    await dora.do({ ...create, username: 'dora2' });
+    expect((await dora.runtime.state()).account).toMatchObject({ username: 'dora2' });
+  });
+});
+
 describe('a Welcome', () => {
   it('is refused when it was changed, names no KeyPackage of ours, or brings a group that we are in', async () => {
     const { welcome, newGroup } = await groupOfBen([]);

@@ -67,6 +67,44 @@ describe('an add whose KeyPackages are not there yet', () => {
   });
 });
 
+describe('a new conversation whose KeyPackages the server says to be used up', () => {
+  it('claims others after a pause that grows', async () => {
+    const groupId = random(16);
+    const conversationId = Buffer.from(groupId).toString('hex');
+    const accountId = stateOf(scene.laptop).account!.accountId;
+    const members = [{ accountId, username: 'anna' }];
+    const conversation = (state: EngineState): Conversation => state.conversations.get(conversationId)!;
+    const prepared = (state: EngineState, kind: 'message' | 'claim', now?: number): Promise<EngineState> =>
+      taken(state, { type: 'prepare', what: { kind, conversationId } }, now);
+    let state = await taken(stateOf(scene.ben), {
+      type: 'command',
+      command: { command: 'startConversation', groupId, members, title: 'club' },
+    });
+    state = await prepared(state, 'message');
+    const { kind, epoch, message, messageId } = conversation(state).pending!.submission;
+    state = await taken(state, entryFor(state, groupId, { kind, epoch, message, messageId, position: 0 }));
+    const pauses: number[] = [];
+    for (let time = 1; time <= 3; time++) {
+      const { notBefore: due } = conversation(state).hold ?? {};
+      state = await prepared(state, 'claim', due);
+      const { claimId } = conversation(state).claim!;
+      const value = { keyPackages: [{ ...scene.claimed, accountId }] };
+      const answer = { outcome: 'done', value } as const;
+      const request = { claimId, accountIds: [accountId] };
+      state = await taken(state, { type: 'answer', call: 'claim-key-packages', request, answer, conversationId });
+      state = await prepared(state, 'message', due);
+      const submission = conversation(state).pending!.submission;
+      const problem = { type: 'spent-key-package', status: 409, retryAfter: undefined, accountId } as const;
+      const refused = { outcome: 'refused', problem } as const;
+      state = await taken(state, { type: 'answer', call: 'submit', request: submission, answer: refused, conversationId });
+      expect(conversation(state).queue.map((item) => item.kind)).toEqual(['add']);
+      pauses.push(conversation(state).hold?.pause ?? 0);
+    }
+    expect(pauses[0]).toBeGreaterThan(0);
+    expect(pauses).toEqual([1, 2, 4].map((times) => times * pauses[0]!));
+  });
+});
+
 describe('a commit beside one of the log that this device refused', () => {
   it('waits longer each time that the server calls it late, and all that is to be sent with it', async () => {
     const { id: conversationId } = scene;
@@ -98,8 +136,42 @@ describe('a commit beside one of the log that this device refused', () => {
   });
 });
 
+describe('a text of which the server says that a sibling was first', () => {
+  it('goes again at once after a race, waits longer and longer after many in a row, and not when one has come back', async () => {
+    const { id: conversationId } = scene;
+    const hold = (state: EngineState) => state.conversations.get(conversationId)!.hold;
+    const refuse = async (state: EngineState): Promise<EngineState> => {
+      const made = await taken(state, { type: 'prepare', what: { kind: 'message', conversationId } }, hold(state)?.notBefore);
+      const request = made.conversations.get(conversationId)!.pending!.submission;
+      const problem = { type: 'generation-taken', status: 409, retryAfter: undefined, accountId: undefined } as const;
+      return taken(made, { type: 'answer', call: 'submit', request, answer: { outcome: 'refused', problem }, conversationId });
+    };
+    const todosHere = (state: EngineState, now: number): string[] =>
+      todosOf(state, now).flatMap((todo) => (todo.lane === `conversation/${conversationId}` ? [todo.do] : []));
+    const send = { command: 'send', conversationId, messageId: random(16), text: 'again' } as const;
+    let state = await taken(stateOf(scene.laptop), { type: 'command', command: send });
+    const pauses: number[] = [];
+    for (let race = 1; race <= 20; race++) {
+      state = await refuse(state);
+      const { notBefore, pause } = hold(state)!;
+      pauses.push(pause);
+      if (notBefore === undefined) expect(todosHere(state, Date.now())).toEqual(['prepare']);
+      else expect([todosHere(state, notBefore - 1), todosHere(state, notBefore)]).toEqual([['wait'], ['prepare']]);
+    }
+    expect(pauses.slice(0, 16)).toEqual(Array<number>(16).fill(0));
+    expect(pauses[16]).toBeGreaterThan(0);
+    expect(pauses.slice(17)).toEqual([2, 4, 8].map((times) => times * pauses[16]!));
+
+    const made = await taken(state, { type: 'prepare', what: { kind: 'message', conversationId } }, hold(state)!.notBefore);
+    const { kind, epoch, message, messageId } = made.conversations.get(conversationId)!.pending!.submission;
+    const back = await taken(made, entryFor(made, scene.groupId, { kind, epoch, message, messageId }));
+    const next = await refuse(await taken(back, { type: 'command', command: { ...send, messageId: random(16) } }));
+    expect(todosHere(next, hold(back)!.notBefore!)).toEqual(['prepare']);
+  });
+});
+
 describe('what the server calls late', () => {
-  const refusedFor = async (type: 'stale-epoch' | 'stale-key-version'): Promise<EngineState> => {
+  const refusedFor = async (type: 'stale-epoch' | 'stale-key-version' | 'stale-emulation-epoch'): Promise<EngineState> => {
     const { id: conversationId } = scene;
     const send = { command: 'send', conversationId, messageId: random(16), text: 'late' } as const;
     const asked = await taken(stateOf(scene.laptop), { type: 'command', command: send });
@@ -126,6 +198,13 @@ describe('what the server calls late', () => {
 
   it('for the account’s key goes out again by itself after a pause: a new key makes no new epoch', async () => {
     const state = await refusedFor('stale-key-version');
+    const { notBefore } = state.conversations.get(scene.id)!.hold!;
+    expect(todosHere(state, notBefore! - 1)).toEqual(['wait']);
+    expect(todosHere(state, notBefore!)).toEqual(['prepare']);
+  });
+
+  it('for an emulation epoch that a text does not name goes out again after a pause', async () => {
+    const state = await refusedFor('stale-emulation-epoch');
     const { notBefore } = state.conversations.get(scene.id)!.hold!;
     expect(todosHere(state, notBefore! - 1)).toEqual(['wait']);
     expect(todosHere(state, notBefore!)).toEqual(['prepare']);

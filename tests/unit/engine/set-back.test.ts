@@ -3,12 +3,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fromHex } from '../../../src/bytes/index.ts';
 import { newJoin } from '../../../src/engine/external-join.ts';
 import { setConversationBack, withMark } from '../../../src/engine/set-back.ts';
-import type { Cursor } from '../../../src/engine/state.ts';
+import type { Cursor, EngineState } from '../../../src/engine/state.ts';
 import { step } from '../../../src/engine/step.ts';
 import { todosOf } from '../../../src/engine/todo.ts';
 import { Turn } from '../../../src/engine/turn.ts';
 import type { MessageView } from '../../../src/engine/view.ts';
-import { playScene, random, smallStateOf, stateOf as wholeStateOf } from '../../support/engine-snapshot.ts';
+import { entryFor, playScene, random, smallStateOf, stateOf as wholeStateOf, take } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 import { eventually } from '../../support/eventually.ts';
 
@@ -242,6 +242,23 @@ async function benIs(ben: TestDevice, id: string): Promise<string> {
 }
 
 describe('a conversation that is set back', () => {
+  it('keeps the GroupInfo that a sibling’s join is followed from until the log has gone past that join', async () => {
+    await world.stopServer(); // the scene starts it
+    const { id, groupId, laptop } = await playScene(world);
+    const turn = new Turn(wholeStateOf(laptop), random, Date.now());
+    setConversationBack(turn, id);
+    const base = { epoch: 3, groupInfo: random(8) };
+    const state = { ...turn.state, externalJoins: new Map([[id, { ...newJoin(groupId), base }]]) };
+    const plans = (of: EngineState): boolean => todosOf(of, Date.now()).some(({ lane }) => lane === `external-join/${id}`);
+    expect(plans(state)).toBe(false);
+    const entry = entryFor(state, groupId, { kind: 'commit', epoch: 3, message: random(8), position: 4 });
+    const { state: after } = await take(state, entry);
+    expect(after.externalJoins.get(id)?.base).toBeUndefined();
+    expect(plans(after)).toBe(true);
+    const { state: planned } = await take(after, { type: 'prepare', what: { kind: 'plan-join', conversationId: id } });
+    expect(planned.externalJoins.size).toBe(0);
+  });
+
   it('takes with it what siblings were to be told of places in the log that is gone, made already or not', async () => {
     await world.stopServer(); // the scene starts it
     const { id, laptop } = await playScene(world);

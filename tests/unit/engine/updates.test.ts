@@ -426,6 +426,21 @@ describe('a text that has to wait for a commit', () => {
   });
 });
 
+describe('an Update that the server has taken and says to have refused', () => {
+  it('comes back as its device’s own: nobody is told of a copy', async () => {
+    const scene = await playScene(world);
+    const { id } = scene;
+    const { state, submission, sent } = await updateOf(stateOf(scene.laptop), id);
+    const problem = { type: 'generation-taken', status: 409, retryAfter: undefined, accountId: undefined } as const;
+    const answer = { outcome: 'refused', problem } as const;
+    const told = await taken(state, { type: 'answer', call: 'submit', request: submission, answer, conversationId: id });
+    expect(told.conversations.get(id)!.queue).toMatchObject([{ kind: 'update' }]);
+    const { state: after } = await take(told, entryFor(told, scene.groupId, sent));
+    expect(after.groups.get(id)!.proposals).toHaveLength(1);
+    expect(after.notices.map(({ kind }) => kind)).not.toContain('cloned-device');
+  });
+});
+
 describe('Updates of two siblings at once', () => {
   it('are both kept, one of them is committed, and both devices follow it and forget the other', async () => {
     const scene = await playScene(world);
