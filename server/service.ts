@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises';
 import type { Context } from 'hono';
 import { fromJson, toJson } from '../src/delivery/frames.ts';
 import { fromUtf8 } from '../src/bytes/index.ts';
@@ -71,8 +70,16 @@ export class Service {
     if (this.consistency === 'strong' || kind !== 'application') return;
     const [high, low] = this.random(2);
     const delay = ((high! * 256 + low!) / 65_536) * MAX_DELAY;
-    await setTimeout(delay, undefined, { signal: this.closing }).catch(() => {
-      throw new Refusal('internal', { retryAfter: MAX_DELAY });
+    await new Promise<void>((resolve, reject) => {
+      const closed = (): void => {
+        clearTimeout(timer);
+        reject(new Refusal('internal', { retryAfter: MAX_DELAY }));
+      };
+      const timer = setTimeout(() => {
+        this.closing.removeEventListener('abort', closed);
+        resolve();
+      }, delay);
+      this.closing.addEventListener('abort', closed, { once: true });
     });
   }
 
