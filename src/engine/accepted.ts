@@ -1,26 +1,30 @@
 import { toHex } from '../bytes/index.ts';
+import { isJoinBehind, pauseJoin } from './external-join.ts';
+import { longerPause } from './later.ts';
 import { isHeld, pausedFrom } from './sending.ts';
-import type { Conversation, EngineState, PendingSubmission } from './state.ts';
+import type { Conversation, EmulationState, EngineState, PendingSubmission } from './state.ts';
 import type { Turn } from './turn.ts';
 
 /**
  * What the server has accepted, and this device has not met in the log yet. Once the log has been followed to an end that
  * was asked for after the answer, it has come, unless the server was restored from a backup in between: then it is lost
  * there, though nothing that was followed is set back. It is sent again under its name; a server that has it after all
- * takes it for a retry. So is somebody else's commit that a message of ours was called late for: the message goes again.
+ * takes it for a retry. So is lost what something of ours was called late for: it goes again after a pause.
  */
 
-/** Names of all that is to come: message IDs, IDs of devices that are to be removed, and conversations that wait for a commit. */
+/** Names of all that is to come: message IDs, IDs of devices that are to be removed, and what waits for others' entries. */
 export function acceptedIn({ conversations, emulation, externalJoins }: EngineState): string[] {
   const names: string[] = [];
   for (const [id, conversation] of conversations) {
     names.push(...conversation.awaitingEcho.map(nameOf));
     if (awaitsCommit(conversation, emulation)) names.push(holdOf(id));
   }
+  if (emulation !== undefined && awaitsEntry(emulation)) names.push(EMULATION_HOLD);
   const pending = emulation?.pending;
   if (pending !== undefined && pending.accepted) names.push(nameOf(pending));
-  for (const join of externalJoins.values()) {
+  for (const [id, join] of externalJoins) {
     if (join.pending !== undefined && join.accepted) names.push(toHex(join.pending.messageId));
+    if (emulation !== undefined && isJoinBehind(emulation, conversations.get(id), join)) names.push(joinOf(id));
   }
   for (const { deviceId, accepted } of emulation?.removal.asked ?? []) if (accepted) names.push(toHex(deviceId));
   return names;
@@ -40,7 +44,14 @@ export function takeLostBack(turn: Turn, names: readonly string[]): void {
     return [id, isLost ? { ...join, accepted: false } : join] as const;
   });
   turn.update({ externalJoins: new Map(joins) });
-  const { pending, removal } = turn.emulation();
+  for (const [id, join] of joins) {
+    if (lost.has(joinOf(id)) && isJoinBehind(turn.emulation(), turn.state.conversations.get(id), join)) pauseJoin(turn, id);
+  }
+  const { pending, removal, hold } = turn.emulation();
+  if (hold !== undefined && lost.has(EMULATION_HOLD) && awaitsEntry(turn.emulation())) {
+    const pause = longerPause(hold.pause);
+    turn.updateEmulation({ hold: { position: undefined, notBefore: turn.now + pause, pause } });
+  }
   if (pending?.accepted === true && lost.has(nameOf(pending))) {
     turn.updateEmulation({ pending: { ...pending, accepted: false } });
   }
@@ -71,6 +82,12 @@ function awaitsCommit(conversation: Conversation, emulation: EngineState['emulat
   return emulation !== undefined && isHeld(conversation, emulation.group.context.epoch);
 }
 
+function awaitsEntry({ hold, position, pending }: EmulationState): boolean {
+  return pending === undefined && hold?.position !== undefined && position <= hold.position;
+}
+
+const EMULATION_HOLD = 'entry of the emulation group';
+const joinOf = (conversationId: string): string => `entry before a join in ${conversationId}`;
 const holdOf = (conversationId: string): string => `commit in ${conversationId}`;
 
 function nameOf({ submission }: { readonly submission: PendingSubmission['submission'] }): string {

@@ -2,7 +2,7 @@ import { equal, toHex, utf8 } from '../bytes/index.ts';
 import type { Command, CommandProblem } from './command.ts';
 import { MAX_TEXT, MAX_TITLE } from './content.ts';
 import { newConversation } from './conversation.ts';
-import { wasTakenBack } from './forget.ts';
+import { takeBack, wasTakenBack } from './forget.ts';
 import { isLeisurely, queueLeafUpdate } from './leaf-renewal.ts';
 import { fail, nextItem, pausedFrom, pendingItems } from './sending.ts';
 import type { DeliveryAnswer } from './ports.ts';
@@ -97,8 +97,15 @@ export function wasAsked(conversation: Conversation, messageId: Uint8Array): boo
 export function decideOn(turn: Turn, { command, conversationId, messageKey }: CommandOf<'retry' | 'discard'>): CommandProblem | undefined {
   const conversation = turn.state.conversations.get(conversationId);
   if (conversation === undefined) return 'unknown-conversation';
+  const isIt = (item: WorkItem): boolean => item.kind === 'text' && item.problem !== undefined && toHex(item.messageId) === messageKey;
+  const failed = conversation.queue.find(isIt);
+  // It may be in the log yet.
+  if (command === 'discard' && failed !== undefined && 'unanswered' in failed) {
+    takeBack(turn, conversationId, messageKey);
+    return undefined;
+  }
   const decided = (item: WorkItem): WorkItem[] => {
-    if (item.kind !== 'text' || item.problem === undefined || toHex(item.messageId) !== messageKey) return [item];
+    if (item !== failed || item.kind !== 'text') return [item];
     return command === 'retry' ? [{ ...item, problem: undefined }] : [];
   };
   turn.updateConversation(conversationId, { queue: conversation.queue.flatMap(decided) });

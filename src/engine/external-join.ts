@@ -1,7 +1,7 @@
 import { equal, toHex } from '../bytes/index.ts';
 import { deriveExternalInitKeyPair, type HpkeKeyPair, type Operation, type SecretKeyPair } from '../virtual-client/index.ts';
 import { EngineError } from './errors.ts';
-import { later, longerPause, othersFrom } from './later.ts';
+import { isPaused, later, longerPause, othersFrom } from './later.ts';
 import type { DeliveryAnswer, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
 import { isKeyPending } from './removal-state.ts';
@@ -86,13 +86,21 @@ function joinTodo(
     if (join.accepted) return undefined;
     return { lane: lane(id), background: true, do: 'send', call: 'submit', request: join.pending, conversationId: id };
   }
-  if (now < join.notBefore) return { lane: lane(id), do: 'wait', until: join.notBefore };
+  if (isPaused(now, join.notBefore)) return { lane: lane(id), do: 'wait', until: join.notBefore };
   if (join.announcedBy === undefined || !mayBegin) return undefined;
-  const { afterEmulationEpoch, afterPosition } = join;
-  if (afterEmulationEpoch !== undefined && emulation.group.context.epoch <= afterEmulationEpoch) return undefined;
-  if (afterPosition !== undefined && conversation !== undefined && conversation.position < afterPosition) return undefined;
+  if (isJoinBehind(emulation, conversation, join)) return undefined;
   if (join.invitation === undefined || join.invitation.over === true) return { ...fetch(id, groupId, undefined), background: true };
   return { lane: lane(id), do: 'send', call: 'open-invitation', request: { groupId, proof: join.invitation.proof }, conversationId: id };
+}
+
+/** It waits for entries that this device has yet to follow. */
+export function isJoinBehind(
+  { group }: EmulationState,
+  conversation: Conversation | undefined,
+  { afterEmulationEpoch, afterPosition }: ExternalJoin,
+): boolean {
+  if (afterEmulationEpoch !== undefined && group.context.epoch <= afterEmulationEpoch) return true;
+  return afterPosition !== undefined && conversation !== undefined && conversation.position < afterPosition;
 }
 
 /** What the sequence stands before: asked for even while nothing else is to be done. */
@@ -132,11 +140,12 @@ function isIdle(state: EngineState, id: string, { announcedBy, wanted, base, inv
 
 /** The join whose announcement is due. An announcement ends an emulation epoch, and with it external commits that are on their way. */
 export function joinToAnnounce(state: EngineState, now: number): string | undefined {
-  const announced = [...state.externalJoins.values()].filter(({ announcedBy, notBefore }) => announcedBy !== undefined && now >= notBefore);
+  const announced = [...state.externalJoins.values()].filter(({ announcedBy, notBefore }) => announcedBy !== undefined && !isPaused(now, notBefore));
   if (announced.length >= MAX_ANNOUNCED || announced.some(({ pending }) => pending !== undefined)) return undefined;
   for (const [id, join] of state.externalJoins) {
     const { announcedBy, wanted, notBefore, invitation, pending } = join;
-    const due = announcedBy === undefined && pending === undefined && (wanted === undefined || wanted.refused) && now >= notBefore;
+    if (state.conversations.get(id)?.state === 'set-back') continue; // only the person brings it back
+    const due = announcedBy === undefined && pending === undefined && (wanted === undefined || wanted.refused) && !isPaused(now, notBefore);
     if (due && invitation?.told !== false && !isIdle(state, id, join, now)) return id;
   }
   return undefined;
@@ -215,7 +224,8 @@ export function burnJoin(turn: Turn, id: string, change: Partial<ExternalJoin>):
 /** Tries again after a while, each time a longer one: a sibling's new key is known in seconds, other reasons may not pass at all. */
 export function pauseJoin(turn: Turn, id: string): void {
   const pause = longerPause(turn.state.externalJoins.get(id)?.pause ?? 0);
-  burnJoin(turn, id, { pause, notBefore: later(turn, pause, WISH_SPREAD) });
+  const notBefore = later(turn, pause, WISH_SPREAD);
+  burnJoin(turn, id, { pause, notBefore, afterEmulationEpoch: undefined, afterPosition: undefined });
 }
 
 /** Operations of this device's external commit, as far as it is on its way. */

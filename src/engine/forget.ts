@@ -45,7 +45,7 @@ export async function forget(turn: Turn, { conversationId, messages }: CommandOf
  * Of what is not in the log: it is not sent any more. If it has left already it comes back, and is not kept then.
  * @returns whether there is such a message
  */
-function takeBack(turn: Turn, id: string, messageKey: string): boolean {
+export function takeBack(turn: Turn, id: string, messageKey: string): boolean {
   const conversation = turn.conversation(id);
   const item = pendingItems(conversation).find((other) => other.kind === 'text' && toHex(other.messageId) === messageKey);
   if (item === undefined) return false;

@@ -17,6 +17,14 @@ export function longerPause(pause: number): number {
   return Math.min(LONGEST_PAUSE, pause === 0 ? FIRST_PAUSE : 2 * pause);
 }
 
+/** Longer than any pause that comes of `longerPause` and `later`, ms. */
+const LONGEST_REST = LONGEST_PAUSE + 60_000;
+
+/** Whether a pause is on. None is so long that `until` could be farther away than this, unless the clock was set back. */
+export function isPaused(now: number, until: number): boolean {
+  return now < until && until - now <= LONGEST_REST;
+}
+
 /** What one device has begun, the others take up if it has not come to its end this long after, and up to as much again. ms */
 export const OTHERS_AFTER = 20_000;
 

@@ -141,9 +141,10 @@ function exportState(
  * it: the newcomer joins them by itself then.
  */
 function yetToJoin({ conversations, externalJoins }: EngineState): Uint8Array[] {
-  const isIn = (id: string): boolean => conversations.get(id)?.state === 'member';
+  // What was set back comes back by the person's word alone.
+  const isNone = (id: string): boolean => ['member', 'set-back'].includes(conversations.get(id)?.state ?? '');
   const lost = [...conversations.values()].filter(({ state }) => state === 'out-of-step');
-  const wished = [...externalJoins].flatMap(([id, join]) => (isIn(id) ? [] : [join]));
+  const wished = [...externalJoins].flatMap(([id, join]) => (isNone(id) ? [] : [join]));
   return [...new Map([...lost, ...wished].map(({ groupId }) => [toHex(groupId), groupId])).values()];
 }
 

@@ -137,7 +137,9 @@ async function makeExternalCommit(turn: Turn, id: string, fetched: DeliveryCalls
       if (conversation?.joinsOlder === true) turn.notice('older-members', conversation.title);
       return setConversationBack(turn, id);
     }
-    if (join.pause === 0) turn.notice('refused-message', turn.state.conversations.get(id)?.title ?? '');
+    const title = turn.state.conversations.get(id)?.title ?? '';
+    const isTold = turn.state.notices.some(({ kind, text }) => kind === 'refused-message' && text === title);
+    if (!isTold) turn.notice('refused-message', title); // it is tried again and again
     pauseJoin(turn, id);
   }
 }

@@ -105,6 +105,8 @@ const SLICE = 100;
 /** Retry after no answer: doubling from the first to the last, ms. */
 const FIRST_RETRY = 1_000;
 const LAST_RETRY = 60_000;
+/** A server may ask to wait for so long, ms. */
+const LONGEST_WANTED = 60 * 60_000;
 /** Requests under way at once; the rest wait for their turn. */
 const MAX_LANES = 8;
 /** Of these at most so many for what nobody waits for: the others stay free for a person. */
@@ -456,7 +458,8 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
   #backOff(lane: string, wanted: number | undefined): void {
     const before = this.#retries.get(lane);
     if (this.#isResting(lane)) return;
-    const delay = wanted ?? Math.min(LAST_RETRY, before === undefined ? FIRST_RETRY : 2 * before.delay);
+    const asked = wanted === undefined ? undefined : Math.min(Math.max(wanted, FIRST_RETRY), LONGEST_WANTED);
+    const delay = asked ?? Math.min(LAST_RETRY, before === undefined ? FIRST_RETRY : 2 * before.delay);
     this.#retries.set(lane, { at: this.#ports.now() + delay, delay });
   }
 

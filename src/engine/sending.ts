@@ -16,7 +16,7 @@ import { CONVERSATION_COMPONENT, encodeConversationProfile, encodeText, paddingF
 import { EngineError, isNamed } from './errors.ts';
 import { invitationKeyOf, withInvitationKey } from './invitation-link.ts';
 import { decodeKeyPackage, isFresh, lifetimeFrom, secondsOf } from './key-package-messages.ts';
-import { longerPause } from './later.ts';
+import { isPaused, longerPause } from './later.ts';
 import { accountOf, virtualLeafCheck } from './leaf-check.ts';
 import { howToRenew, isRenewal } from './leaf-renewal.ts';
 import { components, conversationExtensions } from './leaf-templates.ts';
@@ -72,7 +72,7 @@ export function pendingItems({ queue, pending, awaitingEcho }: Conversation): Wo
  * decision, and without people who cannot be added yet: those who are there must not wait for them.
  */
 export function nextItem({ queue, hold, members }: Conversation, now: number): WorkItem | undefined {
-  const addsWait = hold?.notBefore !== undefined && now < hold.notBefore && members.length > 1;
+  const addsWait = hold?.notBefore !== undefined && isPaused(now, hold.notBefore) && members.length > 1;
   const sendable = queue.filter((item) => (item.kind === 'text' ? item.problem === undefined : item.kind !== 'add' || !addsWait));
   return sendable.find((item) => !isRenewal(item)) ?? sendable[0];
 }
@@ -454,9 +454,11 @@ function afterCollision(conversation: Conversation, now: number): Hold {
   return { ...pausedFrom(conversation, now), textsToo: true, collisions };
 }
 
-/** Ours has come back. After a commit the next trouble begins with a short pause. */
+/** Ours has come back. After a commit, or a text that had to wait, the next trouble begins with a short pause. */
 function afterSuccess(hold: Hold | undefined, { submission }: PendingSubmission): Hold | undefined {
-  return submission.kind === 'commit' || hold === undefined ? undefined : { ...hold, collisions: 0 };
+  if (hold === undefined || submission.kind === 'commit') return undefined;
+  if (hold.textsToo && !hold.commitAwaited) return undefined;
+  return { ...hold, collisions: 0 };
 }
 
 /** Nothing that the next message has to wait for. */

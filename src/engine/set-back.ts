@@ -99,6 +99,7 @@ export function setConversationBack(turn: Turn, id: string): void {
   const before = turn.conversation(id);
   const gone = { position: -1, mark: undefined };
   if (before.state === 'set-back') {
+    finishJoin(turn, id); // what it knows of a sibling's is of the log that is gone
     turn.updateConversation(id, gone);
     return;
   }

@@ -5,6 +5,7 @@ import { joinToAnnounce, joinTodos, missingGroupInfos } from './external-join.ts
 import { forgottenToTell } from './forget.ts';
 import type { EngineCall, Preparation } from './input.ts';
 import { invitationToTell } from './invitation.ts';
+import { isPaused } from './later.ts';
 import { isProposed, isRenewal, pathDueAt } from './leaf-renewal.ts';
 import { isOver, mailboxOf } from './linking.ts';
 import { canAddDevice } from './onboarding.ts';
@@ -129,7 +130,7 @@ function emulationTodos(state: EngineState, emulation: EmulationState, now: numb
   }
   const { hold, position } = emulation;
   if (hold?.position !== undefined && position <= hold.position) return [];
-  if (hold !== undefined && now < hold.notBefore) return [{ lane, do: 'wait', until: hold.notBefore }];
+  if (hold !== undefined && isPaused(now, hold.notBefore)) return [{ lane, do: 'wait', until: hold.notBefore }];
   // After a commit that we refused our epoch takes no messages: one that waits needs a commit before it; a Remove is one.
   const { refusedCommit, announceDevices } = emulation;
   const untold = invitationToTell(state);
@@ -206,7 +207,7 @@ function conversationTodos(state: EngineState, emulation: EmulationState, id: st
   const item = nextItem(conversation, now);
   if (isHeld(conversation, emulation.group.context.epoch)) return [];
   const { notBefore, textsToo } = conversation.hold ?? NO_HOLD;
-  if (notBefore !== undefined && now < notBefore && (item === undefined || item.kind === 'add' || textsToo))
+  if (notBefore !== undefined && isPaused(now, notBefore) && (item === undefined || item.kind === 'add' || textsToo))
     return [{ lane, do: 'wait', until: notBefore }];
   if (conversation.state === 'creating') {
     return item?.kind === 'create' ? [{ lane, do: 'prepare', what: { kind: 'message', conversationId: id } }] : [];

@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { acceptedIn, takeLostBack } from '../../../src/engine/accepted.ts';
+import { newJoin } from '../../../src/engine/external-join.ts';
 import type { Command } from '../../../src/engine/command.ts';
 import type { Preparation } from '../../../src/engine/input.ts';
 import type { StoreChanges, Submission } from '../../../src/engine/ports.ts';
 import { changesBetween, decodeState } from '../../../src/engine/records.ts';
 import type { EngineState } from '../../../src/engine/state.ts';
+import { todosOf } from '../../../src/engine/todo.ts';
 import { Turn } from '../../../src/engine/turn.ts';
 import { StoreError } from '../../../src/store/index.ts';
 import { random, settle, smallStateOf, stateOf, taken } from '../../support/engine-snapshot.ts';
@@ -130,6 +132,48 @@ describe('what a server had taken and lost by a restore, with nothing set back t
       expect(emulation!.group.context.epoch).toBeGreaterThan(epoch);
       expect(emulation!.pending).toBeUndefined();
     });
+  });
+});
+
+describe('an entry that a restore has lost before it was followed is waited for no longer', () => {
+  const told = (state: EngineState, now: number): Promise<EngineState> => {
+    const accepted = acceptedIn(state);
+    expect(accepted).toHaveLength(1);
+    return taken(state, { type: 'prepare', what: { kind: 'take-lost-back', accepted } }, now);
+  };
+
+  it('by what the emulation group makes', async () => {
+    const { anna } = await scene();
+    const state = stateOf(await anna.store.load(''));
+    const emulation = state.emulation!;
+    const waiting = { ...state, emulation: { ...emulation, hold: { position: emulation.position, notBefore: 0, pause: 0 } } };
+    const now = emulation.renewal.at;
+    const wants = (of: EngineState, at: number): unknown[] =>
+      todosOf({ ...of, emulation: { ...of.emulation!, renewalAsked: true } }, at).filter(({ lane }) => lane === 'emulation');
+    expect(wants(waiting, now)).toEqual([]);
+    const after = await told(waiting, now);
+    const { notBefore } = after.emulation!.hold!;
+    expect(wants(after, now)).toMatchObject([{ do: 'wait', until: notBefore }]);
+    expect(wants(after, notBefore)).toMatchObject([{ do: 'prepare', what: { kind: 'renew-keys' } }]);
+    expect(acceptedIn(after)).toEqual([]);
+  });
+
+  it.each(['afterEmulationEpoch', 'afterPosition'] as const)('by an external join: %s', async (what) => {
+    const { anna, id } = await scene();
+    const state = stateOf(await anna.store.load(''));
+    const { groupId, position } = state.conversations.get(id)!;
+    const ahead =
+      what === 'afterPosition' ? { afterPosition: position + 1 } : { afterEmulationEpoch: state.emulation!.group.context.epoch };
+    const join = { ...newJoin(groupId), announcedBy: 0, ...ahead };
+    const waiting: EngineState = { ...state, externalJoins: new Map([[id, join]]) };
+    const now = state.emulation!.renewal.at;
+    const wants = (of: EngineState, at: number): unknown[] => todosOf(of, at).filter(({ lane }) => lane === `external-join/${id}`);
+    expect(wants(waiting, now)).toEqual([]);
+    const after = await told(waiting, now);
+    const { notBefore } = after.externalJoins.get(id)!;
+    expect(wants(after, now)).toMatchObject([{ do: 'wait', until: notBefore }]);
+    expect(wants(after, notBefore)).toMatchObject([{ do: 'send', call: 'fetch-group' }]);
+    expect(acceptedIn(after)).toEqual([]);
   });
 });
 

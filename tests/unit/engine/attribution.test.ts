@@ -130,6 +130,23 @@ describe('a text that the server has taken and says to have refused', () => {
     expect(after.notices.map(({ kind }) => kind)).not.toContain('cloned-device');
     expect(after.conversations.get(id)!.queue).toEqual([]);
   });
+
+  it('is nobody else’s either when the person has discarded it', async () => {
+    const send = { command: 'send', conversationId: id, messageId: random(16), text: 'me' } as const;
+    const asked = await taken(state('phone'), { type: 'command', command: send });
+    const sender = await taken(asked, { type: 'prepare', what: { kind: 'message', conversationId: id } });
+    const request = sender.conversations.get(id)!.pending!.submission;
+    const problem = { type: 'too-large', status: 413, retryAfter: undefined, accountId: undefined } as const;
+    const answer = { outcome: 'refused', problem } as const;
+    const told = await taken(sender, { type: 'answer', call: 'submit', request, answer, conversationId: id });
+    const messageKey = Buffer.from(request.messageId).toString('hex');
+    const discarded = await taken(told, { type: 'command', command: { command: 'discard', conversationId: id, messageKey } });
+    expect(discarded.conversations.get(id)!.queue).toEqual([]);
+    const { lines, state: after } = await take(discarded, entryFor(discarded, groupId(), request));
+    expect(lines).toEqual([]);
+    expect(after.notices.map(({ kind }) => kind)).not.toContain('cloned-device');
+    expect(after.notices.map(({ kind }) => kind)).toContain('left-after-all');
+  });
 });
 
 describe('a copy of a device', () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newJoin } from '../../../src/engine/external-join.ts';
 import type { DeliveryAnswer } from '../../../src/engine/ports.ts';
 import type { Conversation, EngineState } from '../../../src/engine/state.ts';
+import { NO_HOLD } from '../../../src/engine/sending.ts';
 import { todosOf } from '../../../src/engine/todo.ts';
 import { entryFor, playScene, random, stateOf, taken, type Scene } from '../../support/engine-snapshot.ts';
 import { EngineWorld } from '../../support/engine-world.ts';
@@ -166,7 +167,8 @@ describe('a text of which the server says that a sibling was first', () => {
     const { kind, epoch, message, messageId } = made.conversations.get(conversationId)!.pending!.submission;
     const back = await taken(made, entryFor(made, scene.groupId, { kind, epoch, message, messageId }));
     const next = await refuse(await taken(back, { type: 'command', command: { ...send, messageId: random(16) } }));
-    expect(todosHere(next, hold(back)!.notBefore!)).toEqual(['prepare']);
+    expect(todosHere(next, Date.now())).toEqual(['prepare']);
+    expect(hold(next)).toMatchObject({ pause: 0, collisions: 1 });
   });
 });
 
@@ -246,6 +248,34 @@ describe('names of accounts', () => {
     const problem = { type: 'rate-limited', status: 429, retryAfter: 1000, accountId: undefined } as const;
     const { contacts } = await told({ outcome: 'refused', problem });
     expect([contacts.has(known!), contacts.has(unknown!)]).toEqual([false, false]);
+  });
+});
+
+describe('a pause of all that is to be said in a conversation', () => {
+  const held = (state: EngineState, hold: Partial<NonNullable<Conversation['hold']>>): EngineState => {
+    const conversation = { ...state.conversations.get(scene.id)!, hold: { ...NO_HOLD, textsToo: true, ...hold } };
+    return { ...state, conversations: new Map(state.conversations).set(scene.id, conversation) };
+  };
+  const lane = (state: EngineState, now: number): unknown[] =>
+    todosOf(state, now).filter((todo) => todo.lane === `conversation/${scene.id}`);
+
+  it('is not a year long because the clock was a year ahead when it began', async () => {
+    const send = { command: 'send', conversationId: scene.id, messageId: random(16), text: 'soon' } as const;
+    const asked = await taken(stateOf(scene.laptop), { type: 'command', command: send });
+    const now = 1_000_000_000_000;
+    expect(lane(held(asked, { notBefore: now + 300_000, pause: 300_000 }), now)).toMatchObject([{ do: 'wait' }]);
+    expect(lane(held(asked, { notBefore: now + 365 * 86_400_000, pause: 300_000 }), now)).toMatchObject([{ do: 'prepare' }]);
+  });
+
+  it('is over when one of ours has come back, and the next one begins as short as the first', async () => {
+    const { id: conversationId, groupId } = scene;
+    const send = { command: 'send', conversationId, messageId: random(16), text: 'back' } as const;
+    const asked = await taken(stateOf(scene.laptop), { type: 'command', command: send });
+    const made = await taken(asked, { type: 'prepare', what: { kind: 'message', conversationId } });
+    const paused = held(made, { notBefore: 1, pause: 256_000, collisions: 24 });
+    const { submission } = paused.conversations.get(conversationId)!.pending!;
+    const after = await taken(paused, entryFor(paused, groupId, submission));
+    expect(after.conversations.get(conversationId)!.hold).toBeUndefined();
   });
 });
 

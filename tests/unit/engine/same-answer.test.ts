@@ -46,6 +46,19 @@ describe('an answer that leaves everything to do', () => {
       expect(back).toBeDefined();
     }));
 
+  it('and says to ask again at once is not asked at once', () =>
+    world.run(async () => {
+      const anna = await errands.signUp(world, 'anna');
+      await errands.signUp(world, 'ben');
+      await world.pause(2_000);
+      const [device] = anna.devices as [Device];
+      const lie = answerAll(device, 'POST', /^\/v1\/groups/, () => problemResponse(new Refusal('rate-limited', { retryAfter: 0 })));
+      await errands.create(world, device, 1);
+      await world.pause(60_000);
+      expect(lie.asked).toBeGreaterThan(2);
+      expect(lie.asked).toBeLessThan(130); // two lanes
+    }));
+
   it('to what waits for the other device of a link is asked for at the pace of a person', () =>
     world.run(async () => {
       const anna = await errands.signUp(world, 'anna');

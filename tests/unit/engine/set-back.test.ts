@@ -251,6 +251,14 @@ describe('a conversation that is set back', () => {
     const state = { ...turn.state, externalJoins: new Map([[id, { ...newJoin(groupId), base }]]) };
     const plans = (of: EngineState): boolean => todosOf(of, Date.now()).some(({ lane }) => lane === `external-join/${id}`);
     expect(plans(state)).toBe(false);
+    // Only the person brings the conversation back.
+    const announces = (of: EngineState): boolean =>
+      todosOf(of, Date.now()).some((todo) => todo.do === 'prepare' && todo.what.kind === 'announce-join');
+    expect(announces(state)).toBe(false);
+    expect(announces({ ...state, conversations: new Map([[id, { ...state.conversations.get(id)!, state: 'out-of-step' }]]) })).toBe(true);
+    const again = new Turn(state, random, Date.now());
+    setConversationBack(again, id);
+    expect(again.state.externalJoins.size).toBe(0);
     const entry = entryFor(state, groupId, { kind: 'commit', epoch: 3, message: random(8), position: 4 });
     const { state: after } = await take(state, entry);
     expect(after.externalJoins.get(id)?.base).toBeUndefined();
