@@ -140,7 +140,9 @@ function isIdle(state: EngineState, id: string, { announcedBy, wanted, base, inv
 
 /** The join whose announcement is due. An announcement ends an emulation epoch, and with it external commits that are on their way. */
 export function joinToAnnounce(state: EngineState, now: number): string | undefined {
-  const announced = [...state.externalJoins.values()].filter(({ announcedBy, notBefore }) => announcedBy !== undefined && !isPaused(now, notBefore));
+  const announced = [...state.externalJoins.values()].filter(
+    ({ announcedBy, notBefore }) => announcedBy !== undefined && !isPaused(now, notBefore),
+  );
   if (announced.length >= MAX_ANNOUNCED || announced.some(({ pending }) => pending !== undefined)) return undefined;
   for (const [id, join] of state.externalJoins) {
     const { announcedBy, wanted, notBefore, invitation, pending } = join;

@@ -1,4 +1,5 @@
 import type { Secret } from '../bytes/index.ts';
+import { longerPause } from './later.ts';
 import type { PendingEmulationMessage } from './state.ts';
 import type { Turn } from './turn.ts';
 
@@ -13,4 +14,11 @@ export function dropPending(turn: Turn, pending: PendingEmulationMessage): void 
 /** What applying it would have needed. */
 export function secretsOf(pending: PendingEmulationMessage): Secret<string>[] {
   return [pending.encryptionPrivateKey, pending.pathSecret].filter((secret) => secret !== undefined);
+}
+
+/** Ours has come back and was none: it is made anew at once, then after a pause, and a longer one each time. */
+export function pauseAfterRefusal(turn: Turn): void {
+  const { hold } = turn.emulation();
+  const pause = hold === undefined ? 0 : longerPause(hold.pause);
+  turn.updateEmulation({ hold: { position: undefined, notBefore: turn.now + pause, pause } });
 }

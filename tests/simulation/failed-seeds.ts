@@ -130,6 +130,38 @@ export const FAILED_SCHEDULES: readonly { readonly schedule: Schedule; readonly 
     },
     found: 'nobody came back into a conversation in which they were alone (ratchet-tree.ts)',
   },
+  {
+    schedule: {
+      people: 3,
+      devices: 3,
+      conversations: 3,
+      minutes: 10,
+      seed: '770000406',
+      service: 'eventual',
+      happenings: [
+        { do: 'cut-before-answer', after: 130196, who: 797674, skip: 2 },
+        { do: 'create', after: 431, who: 616934, whom: 395188 },
+        { do: 'send', after: 67, who: 12607, where: 335839 },
+        { do: 'two-tabs', after: 98, who: 439378, where: 811573, ms: 22935 },
+        { do: 'lie-corrupt', after: 768, who: 738909, ms: 265480 },
+        { do: 'lie-refused', after: 121138, who: 997358, ms: 8751 },
+        { do: 'send', after: 54, who: 422398, where: 874744 },
+        { do: 'lie-refused', after: 2, who: 1037075, ms: 246781 },
+        { do: 'create', after: 58, who: 1037075, whom: 416348, dies: true },
+        { do: 'lie-answer-other', after: 11, who: 535857, ms: 226052 },
+        { do: 'send', after: 12, who: 1027406, where: 407364 },
+        { do: 'lie-answer-other', after: 51723, who: 1033855, ms: 161476 },
+        { do: 'lie-answer-corrupt', after: 100, who: 586901, ms: 62130 },
+        { do: 'link', after: 3, who: 586901 },
+        { do: 'lie-reorder', after: 39094, who: 577145, ms: 43108 },
+        { do: 'send', after: 131, who: 251230, where: 1004710 },
+        { do: 'remove', after: 21168, who: 8127, where: 178572, whom: 727564 },
+        { do: 'send', after: 35, who: 118781, where: 544592 },
+        { do: 'recover', after: 126, who: 777296 },
+      ],
+    },
+    found: 'a message of the emulation group that came back changed was made anew without a pause (follow.ts)',
+  },
 ];
 
 /**

@@ -4,7 +4,7 @@ import type { DeliveryAnswer } from '../../../src/engine/ports.ts';
 import type { Conversation, EngineState } from '../../../src/engine/state.ts';
 import { NO_HOLD } from '../../../src/engine/sending.ts';
 import { todosOf } from '../../../src/engine/todo.ts';
-import { entryFor, playScene, random, stateOf, taken, type Scene } from '../../support/engine-snapshot.ts';
+import { entryFor, playScene, random, stateOf, take, taken, type Scene } from '../../support/engine-snapshot.ts';
 import { EngineWorld } from '../../support/engine-world.ts';
 
 const world = new EngineWorld();
@@ -248,6 +248,24 @@ describe('names of accounts', () => {
     const problem = { type: 'rate-limited', status: 429, retryAfter: 1000, accountId: undefined } as const;
     const { contacts } = await told({ outcome: 'refused', problem });
     expect([contacts.has(known!), contacts.has(unknown!)]).toEqual([false, false]);
+  });
+});
+
+describe('a message of the emulation group that comes back as one that nobody can read', () => {
+  it('is made anew at once, then after pauses that grow', async () => {
+    const wanting = stateOf(scene.laptop);
+    const emulation = wanting.emulation!;
+    let state: EngineState = { ...wanting, emulation: { ...emulation, removal: { ...emulation.removal, keyDue: true } } };
+    const pauses: number[] = [];
+    for (let time = 1; time <= 4; time++) {
+      state = await taken(state, { type: 'prepare', what: { kind: 'account-key' } }, state.emulation!.hold?.notBefore);
+      const { kind, epoch, message, messageId } = state.emulation!.pending!.submission;
+      const broken = message.map((byte, at) => (at === message.length - 1 ? byte ^ 1 : byte));
+      state = (await take(state, entryFor(state, emulation.groupId, { kind, epoch, message: broken, messageId }))).state;
+      expect(state.emulation!.pending).toBeUndefined();
+      pauses.push(state.emulation!.hold!.pause);
+    }
+    expect(pauses).toEqual([0, 2_000, 4_000, 8_000]);
   });
 });
 
