@@ -8,6 +8,8 @@ interface Stay {
   readonly from: number;
   /** The group's epoch by which it came in: what is of an earlier one it cannot read. */
   readonly since: bigint;
+  /** The newest place that was followed. */
+  last: number;
   to: number | undefined;
 }
 
@@ -24,8 +26,14 @@ export class Membership {
       if (state === 'out-of-step') lost(id);
       const stays = this.of(device, id);
       const open = stays.find(({ to }) => to === undefined);
-      if (state === 'member' && open === undefined) stays.push({ from: Math.min(position, ...linesIn(puts, id)), since, to: undefined });
-      if (state !== 'member' && open !== undefined) open.to = position;
+      if (state !== 'member') {
+        if (open !== undefined) open.to = position;
+      } else if (open?.since === since) open.last = position;
+      else {
+        // Out and in again in one slice: where it went out is not stored.
+        if (open !== undefined) open.to = open.last;
+        stays.push({ from: Math.min(position, ...linesIn(puts, id)), since, last: position, to: undefined });
+      }
     }
   }
 
