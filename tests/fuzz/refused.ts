@@ -68,7 +68,7 @@ function expectEmulationKept(before: EmulationState | undefined, after: Emulatio
   if (before === undefined || after === undefined) throw new Error('what was refused brought an emulation group, or took it');
   const hasBegun = after.position === before.joinedAt;
   const mayChange: readonly (keyof EmulationState)[] = [
-    ...[...PLACE, 'pending' as const, 'renewalAsked' as const],
+    ...[...PLACE, 'pending' as const, 'renewalAsked' as const, 'hold' as const], // what is dropped is made anew after a pause
     ...(hasBegun ? WITH_THE_BEGINNING : []),
   ];
   const more = changedFields(before, after).filter((field) => !mayChange.includes(field));
