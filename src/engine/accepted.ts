@@ -1,6 +1,6 @@
 import { toHex } from '../bytes/index.ts';
 import { isJoinBehind, pauseJoin } from './external-join.ts';
-import { longerPause } from './later.ts';
+import { pauseEmulation } from './pending-emulation.ts';
 import { isHeld, pausedFrom } from './sending.ts';
 import type { Conversation, EmulationState, EngineState, PendingSubmission } from './state.ts';
 import type { Turn } from './turn.ts';
@@ -47,11 +47,8 @@ export function takeLostBack(turn: Turn, names: readonly string[]): void {
   for (const [id, join] of joins) {
     if (lost.has(joinOf(id)) && isJoinBehind(turn.emulation(), turn.state.conversations.get(id), join)) pauseJoin(turn, id);
   }
-  const { pending, removal, hold } = turn.emulation();
-  if (hold !== undefined && lost.has(EMULATION_HOLD) && awaitsEntry(turn.emulation())) {
-    const pause = longerPause(hold.pause);
-    turn.updateEmulation({ hold: { position: undefined, notBefore: turn.now + pause, pause } });
-  }
+  if (lost.has(EMULATION_HOLD) && awaitsEntry(turn.emulation())) pauseEmulation(turn);
+  const { pending, removal } = turn.emulation();
   if (pending?.accepted === true && lost.has(nameOf(pending))) {
     turn.updateEmulation({ pending: { ...pending, accepted: false } });
   }

@@ -5,7 +5,7 @@ import { isNamed } from './errors.ts';
 import { passEntry } from './external-join.ts';
 import { followGroupEntry, leave } from './higher-level-group.ts';
 import { endLink, linkDone } from './linking.ts';
-import { dropPending, pauseAfterRefusal } from './pending-emulation.ts';
+import { dropPending, pauseEmulation } from './pending-emulation.ts';
 import { forgetOldEpochs } from './past-epochs.ts';
 import type { SequenceEntry } from './ports.ts';
 import { followOutside, NeedGroupInfo, passBy, wantGroupInfo } from './rejoin.ts';
@@ -129,7 +129,7 @@ function refuseEmulationEntry(turn: Turn, entry: SequenceEntry): void {
   if (pending === undefined) return;
   if (isNamedBy(entry, pending.submission.messageId)) {
     dropPending(turn, pending);
-    pauseAfterRefusal(turn);
+    pauseEmulation(turn);
     if (pending.purpose === 'add-device') endLink(turn, 'code-tampered');
   } else if (turn.emulation().refusedCommit === entry.position) {
     // The server's epoch is over: it has refused ours, or will. What takes its place names the refused commit.

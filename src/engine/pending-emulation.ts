@@ -16,8 +16,8 @@ export function secretsOf(pending: PendingEmulationMessage): Secret<string>[] {
   return [pending.encryptionPrivateKey, pending.pathSecret].filter((secret) => secret !== undefined);
 }
 
-/** Ours has come back and was none: it is made anew at once, then after a pause, and a longer one each time. */
-export function pauseAfterRefusal(turn: Turn): void {
+/** What did not work out is made anew: the first time at once, then after a pause, and a longer one each time. */
+export function pauseEmulation(turn: Turn): void {
   const { hold } = turn.emulation();
   const pause = hold === undefined ? 0 : longerPause(hold.pause);
   turn.updateEmulation({ hold: { position: undefined, notBefore: turn.now + pause, pause } });
