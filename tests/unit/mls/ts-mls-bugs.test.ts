@@ -216,4 +216,19 @@ describe('faults of stock ts-mls that we do not have', () => {
     expect(a.state.tree.leaf(1)).toBeDefined();
     expect(c.authenticator).toEqual(a.authenticator);
   });
+
+  it('the commit secret follows the last path secret where the root is not on the path', async () => {
+    const [a, b, c] = (await makeGroup(['a', 'b', 'c'])) as Three;
+    const stock = new TestMember('d');
+    const { proposal, keys } = await addition(stock);
+    const { message, welcome } = await a.commit({ proposals: [proposal] });
+    for (const member of [a, b, c]) await member.receive(message);
+    const d = await StockMember.join(welcome!, stock, keys);
+    // Leaves 2 and 3 stay: the left half of the tree is blank.
+    const removals: Proposal[] = [0, 1].map((removed) => ({ proposalType: 'remove', remove: { removed } }));
+    const ours = await c.commit({ proposals: removals });
+    await expect(d.receive(ours.message)).rejects.toThrow('confirmation tag');
+    const theirs = await d.commit(removals, 'private');
+    await expect(c.receive(theirs.message)).rejects.toMatchObject({ code: 'invalid-confirmation-tag' });
+  });
 });
