@@ -16,6 +16,7 @@ export function newConversation(groupId: Uint8Array, startedAt: number): Convers
     lineBase: 0,
     lostEpoch: undefined,
     joinsOlder: false,
+    rejoined: undefined,
     since: 0n,
     leaf: undefined,
     keyVersion: 0,

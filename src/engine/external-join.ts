@@ -5,7 +5,7 @@ import { isPaused, later, longerPause, othersFrom } from './later.ts';
 import type { DeliveryAnswer, SequenceEntry, Submission } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
 import { isKeyPending } from './removal-state.ts';
-import type { Conversation, EmulationState, EngineState, ExternalJoin } from './state.ts';
+import type { Conversation, EmulationState, EngineState, ExternalJoin, Rejoined } from './state.ts';
 import type { Todo } from './todo.ts';
 import type { Turn } from './turn.ts';
 import { maySend } from './virtual-leaf.ts';
@@ -21,6 +21,8 @@ import { maySend } from './virtual-leaf.ts';
 const WISH_SPREAD = 4_000;
 /** Reading section 8: a newcomer whose leaf nobody has renewed for this long after the others could have, ms. */
 const NEWCOMER_JOINS_AFTER = 60_000;
+/** Losing step within this after a return is no coincidence, ms: longer than all that devices of one account wait for each other. */
+const SOON_AGAIN = 20 * 60_000;
 /**
  * After a recovery there is one join per conversation. So many are announced one after the other, then they are made:
  * at once, from one emulation epoch, which is all that is kept for them, and before siblings think them forgotten.
@@ -160,11 +162,27 @@ export function hasAnnouncedJoins({ externalJoins }: EngineState): boolean {
   );
 }
 
+/** ms; undefined when it is long ago. */
+function pauseAfter(last: Rejoined | undefined, now: number): number | undefined {
+  return last !== undefined && Math.abs(now - last.at) < SOON_AGAIN ? last.pause : undefined;
+}
+
+/**
+ * The account is back by an external commit, which ends the group's epoch for all of its members. Devices that cannot follow
+ * each other, as where one was copied, would take turns at network speed: each return soon after another one is a later one.
+ */
+export function rejoinedNow(turn: Turn, last: Rejoined | undefined): Rejoined {
+  const pause = pauseAfter(last, turn.now);
+  return { at: turn.now, pause: pause === undefined ? 0 : longerPause(pause) };
+}
+
 /** Makes the wish, or forgets the one that has become needless. */
 export function planJoin(turn: Turn, id: string): void {
   const join = turn.state.externalJoins.get(id);
-  if (join === undefined) putJoin(turn, id, { ...newJoin(turn.conversation(id).groupId), notBefore: later(turn, 0, WISH_SPREAD) });
-  else if (isIdle(turn.state, id, join, turn.now)) finishJoin(turn, id);
+  if (join === undefined) {
+    const { groupId, rejoined } = turn.conversation(id);
+    putJoin(turn, id, { ...newJoin(groupId), notBefore: later(turn, pauseAfter(rejoined, turn.now) ?? 0, WISH_SPREAD) });
+  } else if (isIdle(turn.state, id, join, turn.now)) finishJoin(turn, id);
 }
 
 /**

@@ -24,6 +24,7 @@ import {
   passEntry,
   pauseJoin,
   putJoin,
+  rejoinedNow,
   settleJoin,
 } from './external-join.ts';
 import { enter, record } from './higher-level-group.ts';
@@ -260,7 +261,8 @@ async function followIn(turn: Turn, entry: SequenceEntry, leaf: LeafNode, before
   const ownLeaves = memberLeaves(group).filter((member) => equal(accountOf(member.leaf), accountId));
   if (!equal(group.context.groupId, entry.groupId) || ownLeaves.length !== 1) throw new EngineError('unexpected-sender');
   if (before !== undefined) {
-    turn.updateConversation(id, { awaitingEcho: [], queue: [...unconfirmed(before), ...before.queue] });
+    const queue = [...unconfirmed(before), ...before.queue];
+    turn.updateConversation(id, { awaitingEcho: [], queue, rejoined: rejoinedNow(turn, before.rejoined) });
   }
   enter(turn, entry, group, operation, join.invitation?.title ?? before?.title ?? '');
   if (before !== undefined) requeueDead(turn, id, entry);

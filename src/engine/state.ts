@@ -366,6 +366,8 @@ export interface Conversation {
   readonly lostEpoch: bigint | undefined;
   /** The person joins a group anew whose log was set back: nobody may be in it who was no member before. */
   readonly joinsOlder: boolean;
+  /** The account's last external commit here that was no first one; undefined before there was one. */
+  readonly rejoined: Rejoined | undefined;
   /** Epoch of the group in which this device came into it, the last time; nothing before is known to it. */
   readonly since: bigint;
   readonly leaf: LiveLeaf | undefined;
@@ -400,6 +402,13 @@ export interface Conversation {
   readonly draft: string;
   readonly last: StoredMessage | undefined;
   readonly startedAt: number;
+}
+
+export interface Rejoined {
+  /** ms */
+  readonly at: number;
+  /** What whoever loses step soon after it waits for before the next, ms. */
+  readonly pause: number;
 }
 
 export interface GroupInvitation {

@@ -18,8 +18,9 @@ import { Turn } from '../../../src/engine/turn.ts';
 import type { MessageView } from '../../../src/engine/view.ts';
 import { commit, type Proposal } from '../../../src/mls/index.ts';
 import { encodeActionAad, encodeSafeAad } from '../../../src/virtual-client/index.ts';
-import { smallStateOf as stateOf } from '../../support/engine-snapshot.ts';
+import { smallStateOf as stateOf, taken } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
+import { eventually } from '../../support/eventually.ts';
 
 let world: EngineWorld;
 
@@ -133,6 +134,30 @@ describe('a device that has lost step', () => {
     expect((await ben.conversation(id, () => true)).members.map(({ username }) => username).sort()).toEqual(['anna', 'ben']);
     expect((await stateOf(phone.store)).externalJoins.size).toBe(0);
     expect((await stateOf(laptop.store)).externalJoins.size).toBe(0);
+  });
+
+  it('comes back at once, and the later the more often it has lost step again soon after', async () => {
+    const { phone, ben, id } = await annaAndBen();
+    const byPhone = externalCommits(phone);
+    const rejoined = async (): Promise<Conversation['rejoined']> => (await stateOf(phone.store)).conversations.get(id)!.rejoined;
+    expect(await rejoined()).toBeUndefined();
+    for (const pause of [0, 2_000]) {
+      await loseStep(phone, id);
+      phone.restart();
+      await ben.send(id, `not for the phone ${pause}`);
+      await eventually(async () => expect(await rejoined()).toMatchObject({ pause }));
+    }
+    expect(byPhone).toHaveLength(2);
+    const state = await stateOf(phone.store);
+    const conversation = { ...state.conversations.get(id)!, state: 'out-of-step' } as const;
+    const lost = { ...state, conversations: new Map(state.conversations).set(id, conversation) };
+    const waits = async (now: number): Promise<number> => {
+      const planned = await taken(lost, { type: 'prepare', what: { kind: 'plan-join', conversationId: id } }, now);
+      return planned.externalJoins.get(id)!.notBefore - now;
+    };
+    const { at } = conversation.rejoined!;
+    expect(await waits(at + 1_000)).toBeGreaterThanOrEqual(2_000);
+    expect(await waits(at + 60 * 60_000)).toBeLessThanOrEqual(4_000);
   });
 
   it('does not go back to an earlier epoch that the server offers it: the person is asked', async () => {
