@@ -29,7 +29,7 @@ export class Disk {
   /** Transactions so far. */
   version = 0;
   /** Sweeps so far: roots that have taken another's place. */
-  sweeps = -1;
+  sweeps: number;
   readonly #scheduler: Scheduler;
   readonly #origin: Origin;
   readonly #hasBuckets: boolean;
@@ -46,6 +46,7 @@ export class Disk {
     this.#scheduler = scheduler;
     this.#hasBuckets = copied === undefined ? hasBuckets : copied.#hasBuckets;
     this.records = new Map(copied?.records);
+    this.sweeps = copied === undefined ? -1 : 0;
     const home: Home = { scheduler, isFull: () => this.full, refused, committed: (commit) => this.#committed(commit) };
     this.#origin = new Origin(home, copied === undefined ? undefined : copied.#origin);
   }

@@ -53,6 +53,7 @@ class Request extends Target {
 export interface Commit {
   readonly actor: Actor;
   readonly database: string;
+  /** Those written to. */
   readonly stores: readonly string[];
   /** Takes it back, if nothing was committed since. */
   readonly undo: () => void;
@@ -219,13 +220,13 @@ class Transaction extends Target {
 
   #commit(): void {
     const { database, actor } = this.connection;
-    const writes = [...this.#written.values()].some(({ size }) => size > 0);
-    if (writes && database.home.isFull()) {
+    const stores = [...this.#written].flatMap(([name, { size }]) => (size > 0 ? [name] : []));
+    if (stores.length > 0 && database.home.isFull()) {
       database.home.refused();
       return this.#abort('QuotaExceededError');
     }
     this.#state = 'finished';
-    if (writes) database.home.committed({ actor, database: database.name, stores: [...this.#written.keys()], undo: this.#merge() });
+    if (stores.length > 0) database.home.committed({ actor, database: database.name, stores, undo: this.#merge() });
     database.finished(this);
     this.#soon(() => this.fire('complete'));
   }
