@@ -4,6 +4,7 @@ import { encodeText } from '../../src/engine/content.ts';
 import { accountOf } from '../../src/engine/leaf-check.ts';
 import { COMPONENTS, EMULATION_PROTOCOL, GROUP_SUITE } from '../../src/engine/protocol.ts';
 import { decodeGroupRecords, groupPrefix } from '../../src/engine/records.ts';
+import type { EngineState } from '../../src/engine/state.ts';
 import { findLeaf, getComponent, leafAt, protectApplication, type LeafNode } from '../../src/mls/index.ts';
 import {
   decodeDerivationInfo,
@@ -37,7 +38,7 @@ export async function conspire(world: World, member: Person, where: number): Pro
   const leaf = leafAt(group, ownLeaf);
   if ([account, ...account.formerKeys].some(({ signatureKey }) => equal(leaf.signaturePublicKey, signatureKey))) return;
   // Of a fork the removed device may be no removed one in the other story.
-  if (!world.judge.lying && canDerive(removed, leaf))
+  if (!world.judge.lying && canDerive(removed.state, leaf))
     world.judge.violate('a removed device cannot read on', `${removed.name} in ${id.slice(0, 6)}`);
   world.trace.say(world.scheduler, `${accomplice.name} and the removed ${removed.name} forge a text in ${id.slice(0, 6)}`);
   await accomplice.ask(async ({ mortal }) => {
@@ -52,7 +53,7 @@ export async function conspire(world: World, member: Person, where: number): Pro
 }
 
 /** Whether what the device has on its disk gives it the private key of its person's leaf. */
-function canDerive({ state }: Device, leaf: LeafNode): boolean {
+export function canDerive(state: EngineState, leaf: LeafNode): boolean {
   const info = decodeDerivationInfo(EMULATION_PROTOCOL, getComponent(leaf.extensions, COMPONENTS.derivationInfo)!);
   for (const epoch of state.emulation?.epochs.values() ?? []) {
     try {
