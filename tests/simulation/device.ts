@@ -17,8 +17,9 @@ import type { Scheduler } from './scheduler.ts';
 import type { SimServer } from './sim-server.ts';
 
 export const SERVER = 'https://chorus.test';
-/** Of 100 browsers, those that have Storage Buckets. */
+/** Of 100 browsers, those that have Storage Buckets; of 100 others, those that have a file system for the origin. */
 const WITH_BUCKETS = 60;
+const WITH_FILES = 75;
 /** Between two tries of the leading tab to connect, ms. */
 const RECONNECT = 2_000;
 
@@ -66,6 +67,7 @@ export class Device implements Line {
   readonly knownAs: string;
   /** What becomes of its next requests, with how many go well before. */
   #fates: { skip: number; readonly fate: Fate; readonly fits: ((path: string, body: string) => boolean) | undefined }[] = [];
+  #sweepCrash: { readonly points: number; readonly onCrash: () => void } | undefined;
   #online = true;
   #retired = false;
   #cut = new AbortController();
@@ -92,7 +94,9 @@ export class Device implements Line {
     this.#server = parts.server;
     this.#dice = new Dice(`${seed}/${name}`);
     const hasBuckets = new Dice(`${seed}/${name}/browser`).chance(WITH_BUCKETS);
-    this.disk = new Disk(parts.scheduler, hasBuckets, () => parts.befell('full-disk'), copied?.disk);
+    const hasFiles = new Dice(`${seed}/${name}/files`).chance(WITH_FILES);
+    const bestHome = hasBuckets ? 'bucket' : hasFiles ? 'opfs' : 'database';
+    this.disk = new Disk(parts.scheduler, bestHome, () => parts.befell('full-disk'), copied?.disk);
     this.#lock = new Lock(parts.scheduler);
   }
 
@@ -137,9 +141,10 @@ export class Device implements Line {
     this.#fates.push({ skip, fate, fits });
   }
 
-  /** From now on requests go well. */
+  /** From now on requests go well, and sweeps. */
   spare(): void {
     this.#fates = [];
+    this.#sweepCrash = undefined;
   }
 
   nextFate(path: string, body: Uint8Array | undefined): Fate | undefined {
@@ -212,6 +217,11 @@ export class Device implements Line {
     return this.#launch();
   }
 
+  /** Its worker dies at wait number `points` of the next sweep after there is a second root. */
+  crashInSweep(points: number, onCrash: () => void): void {
+    this.#sweepCrash = { points, onCrash };
+  }
+
   /** It is never started again. */
   retire(): void {
     this.#retired = true;
@@ -265,7 +275,18 @@ export class Device implements Line {
         this.#parts.stepBegins(this, mortal);
         return task();
       });
-    const sweeper = new Sweeper({ store, exclusive, now, pause: (ms) => sleep(scheduler, mortal, ms, new AbortController().signal) });
+    const sweep: typeof store.sweep = (each) => {
+      const crash = this.#sweepCrash;
+      this.#sweepCrash = undefined;
+      if (crash !== undefined) this.disk.onRoot = () => mortal.dieAfter(crash.points, crash.onCrash);
+      return store.sweep(each).finally(() => (this.disk.onRoot = () => undefined));
+    };
+    const sweeper = new Sweeper({
+      store: { ...store, sweep },
+      exclusive,
+      now,
+      pause: (ms) => sleep(scheduler, mortal, ms, new AbortController().signal),
+    });
     const runtime = createRuntime({
       store,
       delivery: {

@@ -1,7 +1,9 @@
 import type { StoreChanges } from '../../src/engine/ports.ts';
-import { bucketRootKeyStore, createRecordStore, databaseRootKeyStore, type RecordStore } from '../../src/store/index.ts';
+import { bucketRootKeyStore, createRecordStore, databaseRootKeyStore, opfsRootKeyStore, type RecordStore } from '../../src/store/index.ts';
+import type { RootHome, RootKeyStore } from '../../src/store/root-key-store.ts';
 import { DURABLE_AFTER } from './durability.ts';
-import { Origin, type Commit, type Home } from './indexed-db.ts';
+import type { Commit, Home } from './indexed-db.ts';
+import { Origin } from './origin.ts';
 import type { Actor, Scheduler } from './scheduler.ts';
 
 /** What has become durable on a device. */
@@ -26,33 +28,41 @@ export class Disk {
   /** Records as they are now, for whoever looks at the disk from outside. */
   readonly records: Map<string, Uint8Array>;
   full = false;
+  /** Called when a root is made in a bucket or a file. */
+  onRoot: () => void = () => undefined;
   /** Transactions so far. */
   version = 0;
   /** Sweeps so far: roots that have taken another's place. */
   sweeps: number;
   readonly #scheduler: Scheduler;
   readonly #origin: Origin;
-  readonly #hasBuckets: boolean;
+  readonly #bestHome: RootHome;
   /** What a process is writing, until it is complete. */
   readonly #writing = new Map<Actor, () => void>();
   /** Of transactions that are over and would not outlive the last process: in a broken build alone. */
   #undos: (() => void)[] = [];
 
   /**
+   * @param bestHome Of those for roots that this browser has; the worse ones it has too
    * @param refused Called when it is too full for what was to be written
    * @param copied Whose profile it is a copy of
    */
-  constructor(scheduler: Scheduler, hasBuckets: boolean, refused: () => void, copied?: Disk) {
+  constructor(scheduler: Scheduler, bestHome: RootHome, refused: () => void, copied?: Disk) {
     this.#scheduler = scheduler;
-    this.#hasBuckets = copied === undefined ? hasBuckets : copied.#hasBuckets;
+    this.#bestHome = copied === undefined ? bestHome : copied.#bestHome;
     this.records = new Map(copied?.records);
     this.sweeps = copied === undefined ? -1 : 0;
     const home: Home = { scheduler, isFull: () => this.full, refused, committed: (commit) => this.#committed(commit) };
-    this.#origin = new Origin(home, copied === undefined ? undefined : copied.#origin);
+    this.#origin = new Origin(home, () => this.onRoot(), copied === undefined ? undefined : copied.#origin);
   }
 
   get indexedDB(): IDBFactory {
     return this.#origin.indexedDB;
+  }
+
+  /** Roots, and what is left of them, that lie where they can go for good. */
+  get roots(): string[] {
+    return this.#origin.roots;
   }
 
   /** A process is gone, and was the last or not: what is open to it is closed, what was not complete is lost. */
@@ -64,8 +74,7 @@ export class Disk {
 
   /** One process's store: its own, over what is there. */
   open(process: Actor, now: () => number, { stored, misread }: Watch): RecordStore {
-    const buckets = this.#hasBuckets ? [bucketRootKeyStore(this.#origin.storageBuckets)] : [];
-    const store = createRecordStore({ name: DATABASE, roots: [...buckets, databaseRootKeyStore()], now });
+    const store = createRecordStore({ name: DATABASE, roots: this.#rootHomes(), now });
     const compare = (paths: Iterable<string>, found: ReadonlyMap<string, Uint8Array>): void => {
       for (const path of paths) {
         const [is, was] = [found.get(path), this.records.get(path)];
@@ -115,6 +124,13 @@ export class Disk {
         }
       },
     };
+  }
+
+  /** As `availableRootKeyStores` has them. */
+  #rootHomes(): RootKeyStore[] {
+    const { storageBuckets, rootDirectory } = this.#origin;
+    const homes = [bucketRootKeyStore(storageBuckets), opfsRootKeyStore(() => Promise.resolve(rootDirectory)), databaseRootKeyStore()];
+    return homes.slice(homes.findIndex(({ home }) => home === this.#bestHome));
   }
 
   #committed({ actor, database, stores, undo }: Commit): void {

@@ -7,6 +7,27 @@ import type { Schedule } from './schedule.ts';
 export const FAILED_SCHEDULES: readonly { readonly schedule: Schedule; readonly found: string }[] = [
   {
     schedule: {
+      people: 3,
+      devices: 3,
+      conversations: 3,
+      minutes: 10,
+      seed: '931227',
+      service: 'strong',
+      happenings: [
+        { do: 'clone', after: 32684, who: 927766, wait: 28166 },
+        { do: 'die-after-accepted', after: 16998, who: 318520, what: 'commit' },
+        { do: 'reorder', after: 56488, who: 948835, skip: 2, ms: 9407 },
+        { do: 'remove-device', after: 148210, who: 245211, which: 57187, dies: true },
+        { do: 'renew', after: 10704, who: 270241 },
+        { do: 'send', after: 88893, who: 218916, where: 516576 },
+        { do: 'clone', after: 210, who: 1017996, wait: 39065 },
+        { do: 'drop', after: 78451, who: 82903, skip: 1 },
+      ],
+    },
+    found: 'a device and its copy both sent what had been written before the copy was made, which was held against them (the simulation)',
+  },
+  {
+    schedule: {
       seed: '5014',
       people: 3,
       devices: 3,

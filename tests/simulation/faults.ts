@@ -8,6 +8,7 @@ export const FAULTS = [
   'cut-before-answer',
   'cut-connections',
   'crash',
+  'crash-sweep',
   'crash-server',
   'die-after-creation',
   'die-after-external-commit',

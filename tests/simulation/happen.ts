@@ -77,6 +77,12 @@ export async function happen(world: World, shape: Shape, happening: Happening): 
       device.process?.mortal.dieAfter(happening.points, () => world.befell('crash'));
       world.scheduler.at(happening.down, world.fate, () => device.start());
       return;
+    case 'crash-sweep':
+      world.trace.say(world.scheduler, `${device.name} is to crash in its next sweep`);
+      return device.crashInSweep(happening.points, () => {
+        world.befell('crash-sweep');
+        world.scheduler.at(happening.down, world.fate, () => device.start());
+      });
     case 'die-after-accepted':
       world.trace.say(world.scheduler, `${device.name} will die after its next ${happening.what}`);
       return dieAfterNext(device, happening.what);

@@ -1,4 +1,3 @@
-import type { BucketManager } from '../../src/store/indexed-db-roots.ts';
 import { cloned, copyOf, KeyRange, sortKey, View, type Data, type Key, type Query, type Row, type Rows, type Written } from './idb-data.ts';
 import type { Actor, Scheduler } from './scheduler.ts';
 
@@ -384,7 +383,7 @@ class Cursor {
 const BLOCKED_LOOK = 5;
 
 /** The IDBFactory of an origin or of a bucket. Whoever asks is the actor whose event it is. */
-class Factory {
+export class Factory {
   readonly #home: Home;
   readonly #databases = new Map<string, Database>();
 
@@ -452,43 +451,8 @@ class Factory {
   }
 }
 
-/** What an origin has in a browser profile. */
-export class Origin {
-  readonly indexedDB: IDBFactory;
-  readonly storageBuckets: BucketManager;
-  readonly #factory: Factory;
-  readonly #buckets: Map<string, Factory>;
-
-  /** Empty, or as another is now. */
-  constructor(home: Home, copied?: Origin) {
-    this.#factory = new Factory(home, copied === undefined ? undefined : copied.#factory);
-    this.#buckets = new Map(
-      [...(copied === undefined ? [] : copied.#buckets)].map(([name, factory]) => [name, new Factory(home, factory)]),
-    );
-    this.indexedDB = asIDBFactory(this.#factory);
-    const buckets = this.#buckets;
-    this.storageBuckets = {
-      keys: () => Promise.resolve([...buckets.keys()]),
-      open: (name) => {
-        const bucket = buckets.get(name) ?? new Factory(home);
-        buckets.set(name, bucket);
-        return Promise.resolve({ indexedDB: asIDBFactory(bucket) });
-      },
-      delete: (name) => {
-        buckets.delete(name);
-        return Promise.resolve();
-      },
-    };
-  }
-
-  /** What a worker has open is closed by its death. */
-  died(actor: Actor): void {
-    for (const factory of [this.#factory, ...this.#buckets.values()]) factory.died(actor);
-  }
-}
-
 /** It has the part of the interface that the store and `idb` use. */
-function asIDBFactory(factory: Factory): IDBFactory {
+export function asIDBFactory(factory: Factory): IDBFactory {
   return factory as unknown as IDBFactory;
 }
 

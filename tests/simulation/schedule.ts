@@ -30,6 +30,8 @@ export type Happening = {
   | { readonly do: 'cut-connections'; readonly who: Pick }
   /** The worker dies at its wait number `points`; it is started again after `down` ms. */
   | { readonly do: 'crash'; readonly who: Pick; readonly points: number; readonly down: number }
+  /** The same at wait number `points` after its next sweep has made a new root beside the old one. */
+  | { readonly do: 'crash-sweep'; readonly who: Pick; readonly points: number; readonly down: number }
   /** Of several, that tell different stories, `which`; the first if none is named. */
   | { readonly do: 'crash-server'; readonly points: number; readonly down: number; readonly which?: Pick }
   /** The worker dies for good right after the server has taken its next such request. */
@@ -115,6 +117,7 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
   'full-disk': 2,
   'two-tabs': 2,
   conspire: 4,
+  'crash-sweep': 0,
   clone: 0,
   restore: 0,
   'lie-replay': 0,
@@ -144,6 +147,10 @@ const HAPPENINGS = 30;
 const LONGEST_DELAY = 20_000;
 /** ms */
 const LONGEST_LIE = 300_000;
+/** Crashes in sweeps, in a schedule whose server does not lie. */
+const MOST_SWEEP_CRASHES = 3;
+/** Waits of a sweep from a new root to the end of the old one. */
+const SWEEP_POINTS = 80;
 /** Of the lies in answers, in a schedule with a server that lies. */
 const MOST_ANSWER_LIES = 8;
 /** Of 100 of them, those that somebody asks for something in. */
@@ -169,7 +176,25 @@ export function drawSchedule(seed: string, shape: Shape): Schedule {
   const kinds = kindsOf(flavour);
   const happenings = Array.from({ length: HAPPENINGS }, () => draw(dice, dice.pick(kinds), average));
   const service = flavour === 'plain' && new Dice(`${seed}/service`).chance(EVENTUAL) ? 'eventual' : 'strong';
-  return { ...shape, seed, service, happenings: flavour === 'lying' ? withMoreLies(seed, happenings, average) : happenings };
+  const more = flavour === 'lying' ? withMoreLies(seed, happenings, average) : withSweepCrashes(seed, happenings);
+  return { ...shape, seed, service, happenings: more };
+}
+
+/** Drawn with dice of its own, and put in between what was drawn before it, each of which happens as it did and when it did. */
+function withSweepCrashes(seed: string, drawn: readonly Happening[]): Happening[] {
+  const dice = new Dice(`${seed}/schedule/sweeps`);
+  const happenings = [...drawn];
+  for (let count = dice.roll(MOST_SWEEP_CRASHES + 1); count > 0; count -= 1) {
+    const crash: Happening = {
+      do: 'crash-sweep',
+      after: 0,
+      who: dice.roll(PICKS),
+      points: dice.roll(SWEEP_POINTS),
+      down: dice.roll(20_000),
+    };
+    happenings.splice(dice.roll(happenings.length + 1), 0, crash);
+  }
+  return happenings;
 }
 
 /**
@@ -231,6 +256,7 @@ function draw(dice: Dice, kind: Kind, average: number): Happening {
     case 'reorder':
       return { do: kind, after, who, skip: dice.roll(3), ms: dice.roll(LONGEST_DELAY) };
     case 'crash':
+    case 'crash-sweep':
       return { do: kind, after, who, points: dice.roll(400), down: dice.roll(20_000) };
     case 'die-after-accepted':
       return { do: kind, after, who, what: dice.pick(LAST_WORDS) };

@@ -248,9 +248,19 @@ export class TestDevice {
   /** Lines of a conversation, oldest first, as soon as `isThere` holds of them. */
   messages(conversationId: string, isThere: (messages: MessageView[]) => boolean): Promise<MessageView[]> {
     return this.#waitFor(async () => {
-      const { messages } = await this.runtime.messages(conversationId, undefined, 1000);
+      const messages = await this.#lines(conversationId);
       return isThere(messages) ? messages.reverse() : undefined;
     });
+  }
+
+  /** All that there are, page by page, newest first. */
+  async #lines(conversationId: string): Promise<MessageView[]> {
+    const lines: MessageView[] = [];
+    for (;;) {
+      const { messages, more } = await this.runtime.messages(conversationId, lines.at(-1)?.position, 1000);
+      lines.push(...messages);
+      if (!more) return lines;
+    }
   }
 
   async texts(conversationId: string, count: number): Promise<string[]> {

@@ -4,18 +4,23 @@ type RootFile = Awaited<ReturnType<RootDirectory['getFileHandle']>>;
 
 /** An origin private file system in memory, with the swap files and the locks that Chromium has. */
 export class FakeDirectory implements RootDirectory {
-  readonly files = new Map<string, Uint8Array>();
+  readonly files: Map<string, Uint8Array>;
   /** Names that do not open and cannot be deleted, as after a crash of the browser. */
   readonly damaged = new Set<string>();
   /** Called before anything is done; what it throws is thrown instead. */
-  before: () => void = () => undefined;
+  before: () => void | Promise<void> = () => undefined;
   /** Swap files that somebody writes into. */
   readonly #open = new Set<string>();
   /** What `close` makes of the bytes written. */
   stored: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes;
 
+  /** Empty, or as another is now. */
+  constructor(copied?: FakeDirectory) {
+    this.files = new Map(copied?.files);
+  }
+
   async *keys(): AsyncGenerator<string> {
-    this.before();
+    await this.before();
     for (const name of [...this.files.keys()]) yield await Promise.resolve(name);
   }
 
@@ -28,7 +33,8 @@ export class FakeDirectory implements RootDirectory {
     return {
       getFile: async () => {
         await this.#ask(name);
-        return new Blob([this.#content(name).slice()]);
+        const content = this.#content(name);
+        return { size: content.length, arrayBuffer: () => Promise.resolve(content.buffer) };
       },
       createWritable: () => this.createWritable(name),
     };
@@ -68,13 +74,17 @@ export class FakeDirectory implements RootDirectory {
   /** The browser is started anew after it was killed: what was open is left as it was. */
   restart(): void {
     this.before = () => undefined;
+    this.unlock();
+  }
+
+  /** Whoever was writing is gone. */
+  unlock(): void {
     this.#open.clear();
   }
 
   async #ask(name: string): Promise<void> {
-    this.before();
+    await this.before();
     if (this.damaged.has(name)) throw new DOMException('damaged', 'NotReadableError');
-    await Promise.resolve();
   }
 
   #content(name: string): Uint8Array<ArrayBuffer> {

@@ -213,6 +213,12 @@ describe('when all has come to rest', () => {
     expect(await saidAfterwards(laptop, change)).toContain(`${BOUNDED}: anna 1 keeps ${what}`);
   });
 
+  it('an older root that is there after a start is found', async () => {
+    const roots = vi.spyOn(phone.disk, 'roots', 'get').mockReturnValue(['chorus-root-00', 'chorus-root-01']);
+    expect(await saidAfterwards(laptop, () => undefined)).toBe('after a start no older root is left: anna 2 has 2');
+    roots.mockRestore();
+  });
+
   it('secrets of a conversation that was left are found', async () => {
     const { leaf } = conversationIn(ben, club);
     expect(await saidAfterwards(ben, changed(past, { leaf }))).toContain(`${BOUNDED}: ben 1 keeps secrets of`);
