@@ -176,13 +176,17 @@ export function rejoinedNow(turn: Turn, last: Rejoined | undefined): Rejoined {
   return { at: turn.now, pause: pause === undefined ? 0 : longerPause(pause) };
 }
 
+/** After a pause, if there is to be one, and at most `spread` ms later. */
+export function nextJoin(turn: Turn, id: string, groupId: Uint8Array, spread: number): ExternalJoin {
+  const pause = pauseAfter(turn.state.conversations.get(id)?.rejoined, turn.now) ?? 0;
+  return { ...newJoin(groupId), notBefore: later(turn, pause, spread) };
+}
+
 /** Makes the wish, or forgets the one that has become needless. */
 export function planJoin(turn: Turn, id: string): void {
   const join = turn.state.externalJoins.get(id);
-  if (join === undefined) {
-    const { groupId, rejoined } = turn.conversation(id);
-    putJoin(turn, id, { ...newJoin(groupId), notBefore: later(turn, pauseAfter(rejoined, turn.now) ?? 0, WISH_SPREAD) });
-  } else if (isIdle(turn.state, id, join, turn.now)) finishJoin(turn, id);
+  if (join === undefined) putJoin(turn, id, nextJoin(turn, id, turn.conversation(id).groupId, WISH_SPREAD));
+  else if (isIdle(turn.state, id, join, turn.now)) finishJoin(turn, id);
 }
 
 /**

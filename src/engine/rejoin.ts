@@ -19,7 +19,7 @@ import {
   isEndingEpoch,
   isJoinSubmission,
   joinOperations,
-  newJoin,
+  nextJoin,
   onJoinAnswer,
   passEntry,
   pauseJoin,
@@ -262,7 +262,8 @@ async function followIn(turn: Turn, entry: SequenceEntry, leaf: LeafNode, before
   if (!equal(group.context.groupId, entry.groupId) || ownLeaves.length !== 1) throw new EngineError('unexpected-sender');
   if (before !== undefined) {
     const queue = [...unconfirmed(before), ...before.queue];
-    turn.updateConversation(id, { awaitingEcho: [], queue, rejoined: rejoinedNow(turn, before.rejoined) });
+    const rejoined = before.state === 'out-of-step' ? rejoinedNow(turn, before.rejoined) : undefined;
+    turn.updateConversation(id, { awaitingEcho: [], queue, rejoined });
   }
   enter(turn, entry, group, operation, join.invitation?.title ?? before?.title ?? '');
   if (before !== undefined) requeueDead(turn, id, entry);
@@ -304,6 +305,6 @@ export function passBy(turn: Turn, entry: SequenceEntry): void {
 /** The sequence stops before the entry until the GroupInfo is here. */
 export function wantGroupInfo(turn: Turn, { groupId, epoch }: NeedGroupInfo): void {
   const id = toHex(groupId);
-  const join = turn.state.externalJoins.get(id) ?? newJoin(groupId);
+  const join = turn.state.externalJoins.get(id) ?? nextJoin(turn, id, groupId, 0);
   if (join.wanted?.epoch !== epoch) putJoin(turn, id, { ...join, wanted: { epoch, refused: false } });
 }

@@ -7,7 +7,6 @@ import { decodeRemovalStatement, removalContent, type RemovalStatement } from '.
 import { EngineError } from './errors.ts';
 import { othersFrom } from './later.ts';
 import { deviceIdOf } from './leaf-check.ts';
-import { dropPending } from './pending-emulation.ts';
 import type { SequenceEntry } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
 import { markPhrase } from './recovery-phrase.ts';
@@ -22,8 +21,10 @@ import type { Turn } from './turn.ts';
 const FOREIGN_KEYS_FORGOTTEN_AFTER = 24 * 60 * 60_000;
 
 /**
- * Begin, at its place in the sequence: whatever KeyPackages there are, are revoked, and what the server
- * refuses from here on is given up. @throws EngineError when no device of the account has asked for it
+ * Begin, at its place in the sequence: whatever KeyPackages there are, are revoked. A commit of ours that is on its way
+ * stays until the server says that it refuses it: with another statement for a device that is out already it takes it, and
+ * whoever does not know its own commit again is out of step with its siblings for good.
+ * @throws EngineError when no device of the account has asked for it
  */
 export function followBegin(turn: Turn, entry: SequenceEntry): void {
   const statement = decodeRemovalStatement(entry.message);
@@ -35,8 +36,6 @@ export function followBegin(turn: Turn, entry: SequenceEntry): void {
     throw new EngineError('bad-removal');
   }
   revokeKeyPackages(turn);
-  const { pending } = emulation;
-  if (pending?.purpose === 'key-packages' || pending?.purpose === 'add-device') dropPending(turn, pending);
   if (equal(deviceId, turn.device().deviceId)) turn.update({ unlinked: true });
   forgetFinished(turn);
   const { removal } = turn.emulation();
@@ -76,7 +75,8 @@ export function afterRemove(turn: Turn, removed: readonly LeafNode[], epoch: big
   for (const name of names) turn.notice('device-removed', name);
   markPhrase(turn);
   for (const [id, conversation] of turn.state.conversations) {
-    const { pending } = conversation;
+    const { pending, rejoined } = conversation;
+    if (rejoined !== undefined) turn.updateConversation(id, { rejoined: undefined }); // who was in the way may be out
     if (pending?.submission.kind === 'application' && isUnsafe(turn.emulation(), conversation)) requeueUnanswered(turn, id, pending);
   }
 }
@@ -155,7 +155,10 @@ function followForeignKey(turn: Turn, foreignVersion: number): void {
   turn.notice('foreign-key', '');
 }
 
+/** Those that are in the log; of what is on its way the uploads stay, for when it comes. */
 function revokeKeyPackages(turn: Turn): void {
-  turn.spend([...turn.state.keyPackages.values()].map(({ operation }) => operation.operationSecret));
-  turn.update({ keyPackages: new Map(), uploads: undefined });
+  const { keyPackages, uploads } = turn.state;
+  turn.spend([...keyPackages.values()].map(({ operation }) => operation.operationSecret));
+  const isOnItsWay = turn.emulation().pending?.purpose === 'key-packages';
+  turn.update({ keyPackages: new Map(), uploads: isOnItsWay ? uploads : undefined });
 }

@@ -137,7 +137,8 @@ function unconfirmed(conversation: Conversation): WorkItem[] {
 export function joinAgain(turn: Turn, id: string): CommandProblem | undefined {
   const conversation = turn.state.conversations.get(id);
   if (conversation === undefined) return 'unknown-conversation';
-  if (conversation.state === 'set-back') turn.updateConversation(id, { state: 'out-of-step', lostEpoch: undefined, joinsOlder: true });
+  if (conversation.state === 'set-back')
+    turn.updateConversation(id, { state: 'out-of-step', lostEpoch: undefined, joinsOlder: true, rejoined: undefined });
   return undefined;
 }
 

@@ -366,7 +366,7 @@ export interface Conversation {
   readonly lostEpoch: bigint | undefined;
   /** The person joins a group anew whose log was set back: nobody may be in it who was no member before. */
   readonly joinsOlder: boolean;
-  /** The account's last external commit here that was no first one; undefined before there was one. */
+  /** The account's last external commit that brought this device back after it had lost step. */
   readonly rejoined: Rejoined | undefined;
   /** Epoch of the group in which this device came into it, the last time; nothing before is known to it. */
   readonly since: bigint;

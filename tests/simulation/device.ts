@@ -67,7 +67,7 @@ export class Device implements Line {
   readonly knownAs: string;
   /** What becomes of its next requests, with how many go well before. */
   #fates: { skip: number; readonly fate: Fate; readonly fits: ((path: string, body: string) => boolean) | undefined }[] = [];
-  #sweepCrash: { readonly points: number; readonly onCrash: () => void } | undefined;
+  #sweepCrash: { readonly points: number; readonly onCrash: (inSweep: boolean) => void } | undefined;
   #online = true;
   #retired = false;
   #cut = new AbortController();
@@ -217,8 +217,8 @@ export class Device implements Line {
     return this.#launch();
   }
 
-  /** Its worker dies at wait number `points` of the next sweep after there is a second root. */
-  crashInSweep(points: number, onCrash: () => void): void {
+  /** Its worker dies at wait number `points` after its next sweep has made a second root: mostly before that sweep ends. */
+  crashInSweep(points: number, onCrash: (inSweep: boolean) => void): void {
     this.#sweepCrash = { points, onCrash };
   }
 
@@ -278,8 +278,12 @@ export class Device implements Line {
     const sweep: typeof store.sweep = (each) => {
       const crash = this.#sweepCrash;
       this.#sweepCrash = undefined;
-      if (crash !== undefined) this.disk.onRoot = () => mortal.dieAfter(crash.points, crash.onCrash);
-      return store.sweep(each).finally(() => (this.disk.onRoot = () => undefined));
+      let isSweeping = true;
+      if (crash !== undefined) this.disk.onRoot = () => mortal.dieAfter(crash.points, () => crash.onCrash(isSweeping));
+      return store.sweep(each).finally(() => {
+        isSweeping = false;
+        this.disk.onRoot = () => undefined;
+      });
     };
     const sweeper = new Sweeper({
       store: { ...store, sweep },

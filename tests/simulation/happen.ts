@@ -1,3 +1,4 @@
+import { pendingItems } from '../../src/engine/sending.ts';
 import type { Device } from './device.ts';
 import * as errands from './errands.ts';
 import type { Fate } from './network.ts';
@@ -79,8 +80,8 @@ export async function happen(world: World, shape: Shape, happening: Happening): 
       return;
     case 'crash-sweep':
       world.trace.say(world.scheduler, `${device.name} is to crash in its next sweep`);
-      return device.crashInSweep(happening.points, () => {
-        world.befell('crash-sweep');
+      return device.crashInSweep(happening.points, (inSweep) => {
+        world.befell(inSweep ? 'crash-sweep' : 'crash');
         world.scheduler.at(happening.down, world.fate, () => device.start());
       });
     case 'die-after-accepted':
@@ -173,6 +174,8 @@ function copyOf(world: World, device: Device): Device {
   const copy = world.device(`${device.name} copy ${(world.copies += 1)}`, { knownAs: device.knownAs, disk: device.disk });
   world.trace.say(world.scheduler, `the profile of ${device.name} is copied`);
   device.cloned = true;
+  for (const conversation of device.state.conversations.values())
+    for (const item of pendingItems(conversation)) if (item.kind === 'text') world.judge.texts.doubled.add(item.text);
   return copy;
 }
 

@@ -1,4 +1,4 @@
-import { checkAfterwards } from './afterwards.ts';
+import { checkAfterwards, checkRoots } from './afterwards.ts';
 import * as errands from './errands.ts';
 import type { Faults } from './faults.ts';
 import { happen } from './happen.ts';
@@ -76,5 +76,6 @@ async function live(world: World, schedule: Schedule): Promise<void> {
   await comeToRest(world);
   await world.pause(1_000);
   await checkAfterwards(world);
+  await checkRoots(world);
   world.judge.throwIfViolated();
 }

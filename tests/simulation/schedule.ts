@@ -150,7 +150,7 @@ const LONGEST_LIE = 300_000;
 /** Crashes in sweeps, in a schedule whose server does not lie. */
 const MOST_SWEEP_CRASHES = 3;
 /** Waits of a sweep from a new root to the end of the old one. */
-const SWEEP_POINTS = 80;
+const SWEEP_POINTS = 90;
 /** Of the lies in answers, in a schedule with a server that lies. */
 const MOST_ANSWER_LIES = 8;
 /** Of 100 of them, those that somebody asks for something in. */

@@ -13,6 +13,8 @@ export interface Written {
 export class Texts {
   readonly byText = new Map<string, Written>();
   readonly byMessageId = new Map<string, Written>();
+  /** On their way when a device was copied: it and its copy both have them. */
+  readonly doubled = new Set<string>();
   /** Of each conversation, by hex ID. */
   readonly titles = new Map<string, string>();
   /** By conversation: usernames of those whom somebody has asked to be in it, and to be out of it. */

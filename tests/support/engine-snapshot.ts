@@ -1,6 +1,6 @@
 import { toHex } from '../../src/bytes/index.ts';
 import type { Input } from '../../src/engine/input.ts';
-import type { MessageKind, SequenceEntry, StorePort } from '../../src/engine/ports.ts';
+import type { SequenceEntry, StorePort } from '../../src/engine/ports.ts';
 import { changesBetween, decodeGroupRecords, decodeState, STATE_PREFIXES } from '../../src/engine/records.ts';
 import type { Conversation, EngineState } from '../../src/engine/state.ts';
 import { step, type StepResult } from '../../src/engine/step.ts';
@@ -49,7 +49,7 @@ export async function taken(state: EngineState, input: Input, now = Date.now()):
 }
 
 export interface Incoming {
-  readonly kind: MessageKind | 'welcome';
+  readonly kind: SequenceEntry['kind'];
   readonly epoch: number;
   readonly message: Uint8Array;
   readonly position?: number;

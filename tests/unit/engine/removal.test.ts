@@ -1,3 +1,4 @@
+import { ed25519 } from '@noble/curves/ed25519.js';
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createDeliveryClient } from '../../../src/delivery/index.ts';
@@ -7,8 +8,11 @@ import { decodeGroupRecords, decodeState } from '../../../src/engine/records.ts'
 import { needsRenewal } from '../../../src/engine/removal-state.ts';
 import type { EngineState } from '../../../src/engine/state.ts';
 import { step, type StepResult } from '../../../src/engine/step.ts';
+import { todosOf } from '../../../src/engine/todo.ts';
 import type { StateView } from '../../../src/engine/view.ts';
 import { createMemoryStore } from '../../../src/store/memory-store.ts';
+import { encodeRemovalStatement, removalContent } from '../../../src/virtual-client/removal-statement.ts';
+import { entryFor, taken } from '../../support/engine-snapshot.ts';
 import { EngineWorld, TestDevice } from '../../support/engine-world.ts';
 import { eventually } from '../../support/eventually.ts';
 import { twoDevicesAndBen } from '../../support/two-devices.ts';
@@ -368,6 +372,26 @@ describe('a removal', () => {
     await laptop.runtime.wake();
     expect((await finished(laptop, 1)).phase).toBe('ready');
     await expect(remove(laptop, 'laptop')).rejects.toThrow('last-device');
+  });
+
+  it('of a device that is out already leaves a commit of ours on its way, which the server takes and all others follow', async () => {
+    const laptop = await world.person('anna', 'laptop');
+    const state = await stolen(laptop.store);
+    const announcing = await taken({ ...state, keyPackages: new Map() }, { type: 'prepare', what: { kind: 'key-packages' } });
+    const { groupId, pending, group } = announcing.emulation!;
+    const epoch = Number(group.context.epoch);
+    const { emulatorSigner, emulatorSignatureKey: signatureKey } = state.device!;
+    const deviceId = new Uint8Array(randomBytes(16));
+    const signature = ed25519.sign(removalContent(groupId, deviceId), emulatorSigner.reveal());
+    const message = encodeRemovalStatement({ deviceId, signatureKey, signature });
+    const begun = await taken(announcing, entryFor(announcing, groupId, { kind: 'begin-removal', epoch, message }));
+    const { kind, message: commit, messageId } = pending!.submission;
+    const followed = await taken(begun, entryFor(begun, groupId, { kind, epoch, message: commit, messageId }));
+    expect(followed.emulation!.group.context.epoch).toBe(BigInt(epoch) + 1n);
+    expect(followed.emulation!.refusedCommit).toBeUndefined();
+    expect(followed.keyPackages.size).toBeGreaterThan(0);
+    const upload = todosOf(followed, Date.now()).find((todo) => todo.do === 'send' && todo.call === 'upload-key-packages');
+    expect(upload).toMatchObject({ request: { keyPackages: { length: followed.keyPackages.size } } });
   });
 
   it('that no device of the account has asked for is refused: the server cannot make one up', async () => {

@@ -7,12 +7,15 @@ import type { Conversation, StoredMessage } from '../../../src/engine/state.ts';
 import { MAX_PAST_EPOCHS, memberLeaves } from '../../../src/mls/index.ts';
 import { encodeHeader } from '../../../src/mls/group-records.ts';
 import { deriveEncryptionKeyPair, guardKey, operationLeaf, type Operation } from '../../../src/virtual-client/index.ts';
-import { checkAfterwards } from '../../simulation/afterwards.ts';
+import { opfsRootKeyStore } from '../../../src/store/index.ts';
+import { checkAfterwards, checkRoots } from '../../simulation/afterwards.ts';
 import { canDerive } from '../../simulation/conspiracy.ts';
 import type { Device } from '../../simulation/device.ts';
 import * as errands from '../../simulation/errands.ts';
 import { Ledger } from '../../simulation/ledger.ts';
+import { Origin } from '../../simulation/origin.ts';
 import { comeToRest } from '../../simulation/quiet.ts';
+import { Scheduler } from '../../simulation/scheduler.ts';
 import { World } from '../../simulation/world.ts';
 
 // What the simulation asks for, seen to be asked: a world at rest, in which then one thing is not as it must be.
@@ -213,12 +216,6 @@ describe('when all has come to rest', () => {
     expect(await saidAfterwards(laptop, change)).toContain(`${BOUNDED}: anna 1 keeps ${what}`);
   });
 
-  it('an older root that is there after a start is found', async () => {
-    const roots = vi.spyOn(phone.disk, 'roots', 'get').mockReturnValue(['chorus-root-00', 'chorus-root-01']);
-    expect(await saidAfterwards(laptop, () => undefined)).toBe('after a start no older root is left: anna 2 has 2');
-    roots.mockRestore();
-  });
-
   it('secrets of a conversation that was left are found', async () => {
     const { leaf } = conversationIn(ben, club);
     expect(await saidAfterwards(ben, changed(past, { leaf }))).toContain(`${BOUNDED}: ben 1 keeps secrets of`);
@@ -226,6 +223,29 @@ describe('when all has come to rest', () => {
       for (const [key, bytes] of [...records]) if (key.startsWith(groupPrefix(club))) records.set(key.replace(club, past), bytes);
     };
     expect(await saidAfterwards(ben, group)).toContain(`${BOUNDED}: ben 1 keeps the group of`);
+  });
+});
+
+describe('when all workers have been started once more', () => {
+  it('an older root that is left is found', async () => {
+    const check = (): Promise<string> => said(() => world.run(() => checkRoots(world)));
+    expect(await check()).toBe('');
+    const roots = vi.spyOn(phone.disk, 'roots', 'get').mockReturnValue(['chorus-root-00', 'chorus-root-01']);
+    expect(await check()).toBe('after a start no older root is left: anna 2 has 2');
+    roots.mockRestore();
+  });
+
+  it('buckets, files and swap files count, the halves of one root as one', async () => {
+    const scheduler = new Scheduler(0);
+    scheduler.actor = world.fate;
+    const home = { scheduler, isFull: () => false, refused: () => undefined, committed: () => undefined };
+    const origin = new Origin(home, () => undefined);
+    expect(origin.roots).toEqual([]);
+    const root = await opfsRootKeyStore(() => Promise.resolve(origin.rootDirectory)).create();
+    expect(origin.roots).toEqual([root]);
+    await origin.rootDirectory.createWritable(`${root}-1`);
+    await origin.storageBuckets.open('chorus-root-00', { durability: 'strict', persisted: true });
+    expect(origin.roots).toEqual(['chorus-root-00', root, `${root}-1.crswap`]);
   });
 });
 
