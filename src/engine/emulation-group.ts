@@ -246,11 +246,13 @@ export function onEmulationAnswer(turn: Turn, sent: Submission, answer: Delivery
   dropPending(turn, pending);
   if (type === 'stale-epoch' || type === 'stale-log' || type === 'stale-emulation-epoch') {
     turn.behind = true;
-    // What we were behind of may have come before this answer: then there is nothing to wait for.
-    const { hold, position } = turn.emulation();
+    const { hold, position, removal } = turn.emulation();
+    // A removal that we know of by now: nobody makes a commit before ours, the Remove.
+    const isBegun = type === 'stale-emulation-epoch' && removal.cutOff.length > 0;
+    const awaited = isBegun ? undefined : (sent.commit?.newDevice?.coversPosition ?? position);
     // Once is a race that another device has won. Again and again it is a server that lies, or a crowd of devices.
     const pause = hold === undefined ? 0 : longerPause(hold.pause);
-    turn.updateEmulation({ hold: { position: sent.commit?.newDevice?.coversPosition ?? position, notBefore: turn.now + pause, pause } });
+    turn.updateEmulation({ hold: { position: awaited, notBefore: turn.now + pause, pause } });
     return;
   }
   turn.updateEmulation({ hold: { position: undefined, notBefore: turn.now + REFUSED_PAUSE, pause: 0 } });

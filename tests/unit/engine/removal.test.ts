@@ -374,24 +374,46 @@ describe('a removal', () => {
     await expect(remove(laptop, 'laptop')).rejects.toThrow('last-device');
   });
 
-  it('of a device that is out already leaves a commit of ours on its way, which the server takes and all others follow', async () => {
-    const laptop = await world.person('anna', 'laptop');
-    const state = await stolen(laptop.store);
-    const announcing = await taken({ ...state, keyPackages: new Map() }, { type: 'prepare', what: { kind: 'key-packages' } });
-    const { groupId, pending, group } = announcing.emulation!;
-    const epoch = Number(group.context.epoch);
-    const { emulatorSigner, emulatorSignatureKey: signatureKey } = state.device!;
-    const deviceId = new Uint8Array(randomBytes(16));
-    const signature = ed25519.sign(removalContent(groupId, deviceId), emulatorSigner.reveal());
-    const message = encodeRemovalStatement({ deviceId, signatureKey, signature });
-    const begun = await taken(announcing, entryFor(announcing, groupId, { kind: 'begin-removal', epoch, message }));
-    const { kind, message: commit, messageId } = pending!.submission;
-    const followed = await taken(begun, entryFor(begun, groupId, { kind, epoch, message: commit, messageId }));
-    expect(followed.emulation!.group.context.epoch).toBe(BigInt(epoch) + 1n);
-    expect(followed.emulation!.refusedCommit).toBeUndefined();
-    expect(followed.keyPackages.size).toBeGreaterThan(0);
-    const upload = todosOf(followed, Date.now()).find((todo) => todo.do === 'send' && todo.call === 'upload-key-packages');
-    expect(upload).toMatchObject({ request: { keyPackages: { length: followed.keyPackages.size } } });
+  describe('that meets a commit on its way that announces KeyPackages', () => {
+    /** Such a device, and the entry by which it has asked for the removal of another one. */
+    async function announcing(laptop: TestDevice, deviceId: Uint8Array) {
+      const stored = await stolen(laptop.store);
+      const state = await taken({ ...stored, keyPackages: new Map() }, { type: 'prepare', what: { kind: 'key-packages' } });
+      const { groupId, group, pending } = state.emulation!;
+      const { emulatorSigner, emulatorSignatureKey: signatureKey } = state.device!;
+      const signature = ed25519.sign(removalContent(groupId, deviceId), emulatorSigner.reveal());
+      const message = encodeRemovalStatement({ deviceId, signatureKey, signature });
+      const epoch = Number(group.context.epoch);
+      return {
+        begun: await taken(state, entryFor(state, groupId, { kind: 'begin-removal', epoch, message })),
+        groupId,
+        sent: pending!.submission,
+      };
+    }
+
+    it('leaves it, as the server takes it where the device is out already, and all others follow it', async () => {
+      const laptop = await world.person('anna', 'laptop');
+      const { begun, groupId, sent } = await announcing(laptop, new Uint8Array(randomBytes(16)));
+      const { kind, epoch, message, messageId } = sent;
+      const followed = await taken(begun, entryFor(begun, groupId, { kind, epoch, message, messageId }));
+      expect(followed.emulation!.group.context.epoch).toBe(BigInt(epoch) + 1n);
+      expect(followed.emulation!.refusedCommit).toBeUndefined();
+      expect(followed.keyPackages.size).toBeGreaterThan(0);
+      const upload = todosOf(followed, Date.now()).find((todo) => todo.do === 'send' && todo.call === 'upload-key-packages');
+      expect(upload).toMatchObject({ request: { keyPackages: { length: followed.keyPackages.size } } });
+    });
+
+    it('goes on with the Remove as soon as the server has refused it', async () => {
+      const laptop = await world.person('anna', 'laptop');
+      await world.link(laptop, 'phone');
+      const { begun, sent } = await announcing(laptop, new Uint8Array(Buffer.from(await idOf(laptop, 'phone'), 'hex')));
+      const problem = { type: 'stale-emulation-epoch', status: 409, retryAfter: undefined, accountId: undefined } as const;
+      const answer = { outcome: 'refused', problem } as const;
+      const refused = await taken(begun, { type: 'answer', call: 'submit', request: sent, answer, conversationId: undefined });
+      const todos = todosOf(refused, Date.now()).filter(({ lane }) => lane === 'emulation');
+      expect(todos).toMatchObject([{ do: 'prepare', what: { kind: 'remove-devices' } }]);
+      expect([refused.keyPackages.size, refused.uploads]).toEqual([0, undefined]);
+    });
   });
 
   it('that no device of the account has asked for is refused: the server cannot make one up', async () => {
