@@ -32,7 +32,7 @@ import { encodeKeyPackage, lifetimeFrom, secondsOf } from './key-package-message
 import { longerPause, othersFrom } from './later.ts';
 import { followInvitationMessage } from './invitation.ts';
 import { INVITATION_MESSAGE } from './invitation-link.ts';
-import { endLink } from './linking.ts';
+import { linkFailed } from './linking.ts';
 import { deviceIdOf, emulatorLeafCheck } from './leaf-check.ts';
 import { emulatorLeafTemplate } from './leaf-templates.ts';
 import type { CommitRouting, DeliveryAnswer, DeliveryCalls, DeviceId, NewDevice, SequenceEntry, Submission } from './ports.ts';
@@ -256,7 +256,7 @@ export function onEmulationAnswer(turn: Turn, sent: Submission, answer: Delivery
     return;
   }
   turn.updateEmulation({ hold: { position: undefined, notBefore: turn.now + REFUSED_PAUSE, pause: 0 } });
-  if (pending.purpose === 'add-device') endLink(turn, type === 'unknown-link' ? 'timed-out' : 'unreachable');
+  if (pending.purpose === 'add-device') linkFailed(turn, sent.commit, type === 'unknown-link' ? 'timed-out' : 'unreachable');
 }
 
 /** One entry of the emulation group's log, from whichever device. */

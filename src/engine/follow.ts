@@ -4,7 +4,7 @@ import { followEmulationEntry } from './emulation-group.ts';
 import { isNamed } from './errors.ts';
 import { passEntry } from './external-join.ts';
 import { followGroupEntry, leave } from './higher-level-group.ts';
-import { endLink, linkDone } from './linking.ts';
+import { linkDone, linkFailed } from './linking.ts';
 import { dropPending, pauseEmulation } from './pending-emulation.ts';
 import { forgetOldEpochs } from './past-epochs.ts';
 import type { SequenceEntry } from './ports.ts';
@@ -50,7 +50,7 @@ async function followEntry(turn: Turn, entry: SequenceEntry): Promise<void> {
   if (equal(entry.groupId, turn.emulation().groupId)) {
     const { pending } = turn.emulation();
     await followEmulationEntry(turn, entry);
-    if (pending?.purpose === 'add-device' && isNamedBy(entry, pending.submission.messageId)) linkDone(turn);
+    if (pending?.purpose === 'add-device' && isNamedBy(entry, pending.submission.messageId)) linkDone(turn, pending.submission.commit);
   } else if (isOutside(turn, entry)) await followOutside(turn, entry);
   else if (isFollowed(turn, entry)) {
     await followGroupEntry(turn, entry);
@@ -130,7 +130,7 @@ function refuseEmulationEntry(turn: Turn, entry: SequenceEntry): void {
   if (isNamedBy(entry, pending.submission.messageId)) {
     dropPending(turn, pending);
     pauseEmulation(turn);
-    if (pending.purpose === 'add-device') endLink(turn, 'code-tampered');
+    if (pending.purpose === 'add-device') linkFailed(turn, pending.submission.commit, 'code-tampered');
   } else if (turn.emulation().refusedCommit === entry.position) {
     // The server's epoch is over: it has refused ours, or will. What takes its place names the refused commit.
     dropPending(turn, pending);

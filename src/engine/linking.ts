@@ -19,7 +19,8 @@ import {
   sealSlot,
   type LinkRequest,
 } from './link-code.ts';
-import type { DeliveryAnswer, LinkSlot } from './ports.ts';
+import { dropPending } from './pending-emulation.ts';
+import type { DeliveryAnswer, LinkSlot, Submission } from './ports.ts';
 import { EMULATION_SUITE } from './protocol.ts';
 import { forgetRecovery } from './recovery.ts';
 import { EMPTY_STATE, type AdderLink, type LinkState, type NewDeviceLink } from './state.ts';
@@ -163,6 +164,9 @@ export function endLink(turn: Turn, problem: LinkProblem): void {
     payload: sealSlot(EMULATION_SUITE, link.secret, 'cancelled', utf8(problem), turn.random),
   };
   const kept = { step: 'ended' as const, problem, toPut: tellOther ? [cancelled] : [], toDelete: !tellOther };
+  // As long as something that its Welcome names is not at the server, the commit has not gone out.
+  const pending = turn.state.emulation?.pending;
+  if (turn.state.linkBlobs.size > 0 && pending?.purpose === 'add-device') dropPending(turn, pending);
   turn.update({ link: { ...withoutKeys(turn, link), ...kept }, linkBlobs: new Map() });
 }
 
@@ -322,10 +326,16 @@ export function expireLink(turn: Turn): void {
   if (link !== undefined && !isOver(link) && link.step !== 'adding') endLink(turn, 'timed-out');
 }
 
-/** The adder's commit is in the log: the new device has its Welcome. */
-export function linkDone(turn: Turn): void {
-  const link = currentLink(turn);
-  turn.update({ link: { ...link, step: 'done', toPut: [] }, linkBlobs: new Map() });
+/** The link's commit is in the log: the new device has its Welcome, whatever else became of the link, if it is still known. */
+export function linkDone(turn: Turn, commit: Submission['commit']): void {
+  const { link } = turn.state;
+  if (link === undefined || commit?.newDevice === undefined || !isOfLink(turn, commit.newDevice)) return;
+  turn.update({ link: { ...link, step: 'done', problem: undefined, toPut: [] }, linkBlobs: new Map() });
+}
+
+/** The link's commit has not worked out. */
+export function linkFailed(turn: Turn, commit: Submission['commit'], problem: LinkProblem): void {
+  if (commit?.newDevice !== undefined && isOfLink(turn, commit.newDevice)) endLink(turn, problem);
 }
 
 /** New device: the Welcome does not bring what was agreed. */

@@ -10,7 +10,6 @@ import {
 import type { DeliveryAnswer } from './ports.ts';
 import { EngineError } from './errors.ts';
 import { endLink } from './linking.ts';
-import { dropPending } from './pending-emulation.ts';
 import { EMULATION_PROTOCOL } from './protocol.ts';
 import type { LinkBlob } from './state.ts';
 import type { Turn } from './turn.ts';
@@ -68,8 +67,6 @@ export function onBlobPut(turn: Turn, hash: Uint8Array, answer: DeliveryAnswer<'
   if (link?.role !== 'adder' || answer.outcome === 'unreachable' || !linkBlobs.has(toHex(hash))) return;
   if (answer.outcome === 'refused') {
     if (answer.problem.retryAfter !== undefined) return;
-    const { pending } = turn.emulation();
-    if (pending?.purpose === 'add-device') dropPending(turn, pending);
     endLink(turn, 'unreachable');
     return;
   }

@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Secret } from '../../../src/bytes/index.ts';
 import type { Preparation } from '../../../src/engine/input.ts';
+import { mailboxOf } from '../../../src/engine/linking.ts';
 import { canAddDevice } from '../../../src/engine/onboarding.ts';
+import type { Submission } from '../../../src/engine/ports.ts';
 import type { EngineState } from '../../../src/engine/state.ts';
 import { todosOf } from '../../../src/engine/todo.ts';
-import { random, settle, smallStateOf, stateOf, taken } from '../../support/engine-snapshot.ts';
+import { entryFor, random, settle, smallStateOf, stateOf, taken } from '../../support/engine-snapshot.ts';
 import { confirmNewPhrase, tryRecovery } from '../../support/engine-recovery.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -25,13 +28,18 @@ async function comparing(adder: TestDevice): Promise<TestDevice> {
   return phone;
 }
 
-/** A laptop whose person has said yes to a phone and asked for a conversation in the same moment. */
-async function both(): Promise<EngineState> {
-  const laptop = await world.person('anna', 'laptop');
+/** A laptop whose person has said yes to a phone. */
+async function saidYes(username: string): Promise<EngineState> {
+  const laptop = await world.person(username, 'laptop');
   await settle(laptop);
   await comparing(laptop);
   laptop.stop();
-  const said = await taken(stateOf(await laptop.store.load('')), { type: 'command', command: { command: 'confirmLink', yes: true } });
+  return taken(stateOf(await laptop.store.load('')), { type: 'command', command: { command: 'confirmLink', yes: true } });
+}
+
+/** One who has also asked for a conversation in the same moment. */
+async function both(): Promise<EngineState> {
+  const said = await saidYes('anna');
   const member = { accountId: random(16), username: 'ben' };
   const command = { command: 'startConversation', groupId: random(16), members: [member], title: '' } as const;
   return taken(said, { type: 'command', command });
@@ -90,5 +98,69 @@ describe('what one state called for together', () => {
     expect((await prepare(created, 'add-device')).emulation!.pending).toBeUndefined();
 
     expect((await prepare(state, 'add-device')).emulation!.pending?.purpose).toBe('add-device');
+  });
+});
+
+describe('a commit on its way that adds a device', () => {
+  let adding: EngineState;
+  let sent: Submission;
+
+  beforeAll(async () => {
+    adding = await taken(await saidYes('gina'), { type: 'prepare', what: { kind: 'add-device' } });
+    sent = adding.emulation!.pending!.submission;
+  });
+
+  /** It has heard nothing of an earlier slot, puts it again, and the mailbox is gone by then. */
+  function withoutMailbox(state: EngineState): Promise<EngineState> {
+    const put = { slot: 'answer', payload: random(8) } as const;
+    const waiting = { ...state, link: { ...state.link!, toPut: [put] } };
+    const request = { ...mailboxOf(state.link!), ...put };
+    const problem = { type: 'unknown-link', status: 404, retryAfter: undefined, accountId: undefined } as const;
+    const answer = { outcome: 'refused', problem } as const;
+    return taken(waiting, { type: 'answer', call: 'put-link-slot', request, answer, conversationId: undefined });
+  }
+
+  const comesBack = (state: EngineState): Promise<EngineState> => {
+    const { kind, epoch, message, messageId } = sent;
+    return taken(state, entryFor(state, sent.groupId, { kind, epoch, message, messageId }));
+  };
+
+  const epochOf = ({ emulation }: EngineState): bigint => emulation!.group.context.epoch;
+
+  it('ends its link well', async () => {
+    const followed = await comesBack(adding);
+    expect(epochOf(followed)).toBe(epochOf(adding) + 1n);
+    expect(followed.link).toMatchObject({ step: 'done' });
+  });
+
+  it('is followed all the same when its link is over, or forgotten, or another one has begun', async () => {
+    const closed = await withoutMailbox(adding);
+    expect(closed.link).toMatchObject({ step: 'ended' });
+    expect(closed.emulation!.pending).toBeDefined();
+    for (const link of [closed.link, undefined]) expect(epochOf(await comesBack({ ...closed, link }))).toBe(epochOf(adding) + 1n);
+    const other = { ...adding.link!, secret: Secret.of('link_secret', random(32)), step: 'compare' } as const;
+    const followed = await comesBack({ ...adding, link: other });
+    expect(epochOf(followed)).toBe(epochOf(adding) + 1n);
+    expect(followed.link).toEqual(other);
+  });
+
+  it('is given up when the server refuses it, whatever became of its link', async () => {
+    const problem = { type: 'unknown-link', status: 404, retryAfter: undefined, accountId: undefined } as const;
+    const answer = {
+      type: 'answer',
+      call: 'submit',
+      request: sent,
+      answer: { outcome: 'refused', problem },
+      conversationId: undefined,
+    } as const;
+    expect((await taken(adding, answer)).link).toMatchObject({ step: 'ended', problem: 'timed-out' });
+    const forgotten = await taken({ ...adding, link: undefined }, answer);
+    expect([forgotten.emulation!.pending, forgotten.link]).toEqual([undefined, undefined]);
+  });
+
+  it('is not sent any more when its link ends before all that its Welcome names is at the server', async () => {
+    const closed = await withoutMailbox({ ...adding, linkBlobs: new Map([['00', random(8)]]) });
+    expect(closed.emulation!.pending).toBeUndefined();
+    expect(closed.link).toMatchObject({ step: 'ended' });
   });
 });
