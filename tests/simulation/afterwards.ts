@@ -104,7 +104,9 @@ async function checkReceived(world: World, device: Device, texts: ReadonlyMap<st
       if (submission.kind !== 'application' || !given.has(`${id}/${position}`)) continue;
       const epoch = BigInt(submission.epoch);
       if (world.service === 'eventual' && !textAt.has(`${id}/${position}`)) continue;
-      const wasThere = stays.some(({ from, since, to }) => position > from && position <= (to ?? last) && epoch >= since);
+      const wasThere = stays.some(
+        ({ from, since, to, readTo }) => position > from && position <= (to === undefined ? last : readTo) && epoch >= since,
+      );
       if (!wasThere) continue;
       world.judge.checks += 1;
       const messageId = toHex(submission.messageId);

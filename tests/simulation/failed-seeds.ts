@@ -11,6 +11,43 @@ export const FAILED_SCHEDULES: readonly { readonly schedule: Schedule; readonly 
       devices: 3,
       conversations: 3,
       minutes: 10,
+      seed: '1000771',
+      service: 'strong',
+      happenings: [
+        { do: 'create', after: 115148, who: 520549, whom: 202637 },
+        { do: 'restore', after: 192, who: 527420, wait: 75338 },
+        { do: 'clone', after: 37077, who: 147160, wait: 6286 },
+        { do: 'send', after: 38142, who: 641306, where: 257678 },
+        { do: 'renew', after: 159182, who: 605024 },
+        { do: 'crash', after: 69822, who: 201169, points: 232, down: 10137 },
+        { do: 'send', after: 167329, who: 800523, where: 151742 },
+      ],
+    },
+    found: 'a text behind the place at which a sibling of a copy lost step, in the same slice, was held against it (the simulation)',
+  },
+  {
+    schedule: {
+      people: 3,
+      devices: 3,
+      conversations: 3,
+      minutes: 10,
+      seed: '1000708',
+      service: 'strong',
+      happenings: [
+        { do: 'link', after: 140448, who: 839044 },
+        { do: 'lie-withhold', after: 113330, who: 815050, ms: 46125 },
+        { do: 'lie-fork', after: 510, who: 177298, ms: 91880, alone: true, ends: 'openly' },
+        { do: 'remove', after: 12165, who: 410944, where: 70126, whom: 304188 },
+      ],
+    },
+    found: 'what was withheld of one story was asked for in another one (the simulation)',
+  },
+  {
+    schedule: {
+      people: 3,
+      devices: 3,
+      conversations: 3,
+      minutes: 10,
       seed: '990280',
       service: 'strong',
       happenings: [

@@ -22,8 +22,8 @@ export class Liar {
   /** An entry that is told later than its successor. */
   #held: SequenceEntry | undefined;
   kind: SequenceLie | undefined;
-  /** What this device is never told. */
-  readonly withheld: SequenceEntry[] = [];
+  /** What this device is never told of each server's story. */
+  readonly #withheldOf = new Map<SimServer, readonly SequenceEntry[]>();
 
   /** @param onLie Called for each lie that is in the sequence */
   constructor(server: SimServer, device: Device, dice: Dice, onLie: (kind: SequenceLie) => void) {
@@ -33,13 +33,21 @@ export class Liar {
     this.#onLie = onLie;
   }
 
+  /** What it is never told of the story that it hears now. */
+  get withheld(): readonly SequenceEntry[] {
+    return this.#withheldOf.get(this.#server) ?? [];
+  }
+
   get #seen(): number {
     return this.#seenOf.get(this.#server) ?? 0;
   }
 
   /** Another server goes on, from where it was left, or from where it came off this one. */
   moveTo(server: SimServer): void {
-    if (!this.#seenOf.has(server)) this.#seenOf.set(server, this.#seen);
+    if (!this.#seenOf.has(server)) {
+      this.#seenOf.set(server, this.#seen);
+      this.#withheldOf.set(server, this.withheld);
+    }
     this.#server = server;
   }
 
@@ -82,7 +90,7 @@ export class Liar {
     if (this.kind !== 'lie-reorder') this.#onLie(this.kind!);
     switch (this.kind!) {
       case 'lie-withhold':
-        this.withheld.push(entry);
+        this.#withheldOf.set(this.#server, [...this.withheld, entry]);
         return;
       case 'lie-replay':
         this.#append(entry);

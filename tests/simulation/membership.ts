@@ -11,6 +11,8 @@ interface Stay {
   /** The newest place that was followed. */
   last: number;
   to: number | undefined;
+  /** Of one that is over: the last place that it has surely read. Where it lost step within a slice is not stored. */
+  readTo: number;
 }
 
 /** When each device was in which conversation, by what it stored. */
@@ -27,12 +29,12 @@ export class Membership {
       const stays = this.of(device, id);
       const open = stays.find(({ to }) => to === undefined);
       if (state !== 'member') {
-        if (open !== undefined) open.to = position;
+        if (open !== undefined) Object.assign(open, { to: position, readTo: state === 'out-of-step' ? open.last : position });
       } else if (open?.since === since) open.last = position;
       else {
         // Out and in again in one slice: where it went out is not stored.
-        if (open !== undefined) open.to = open.last;
-        stays.push({ from: Math.min(position, ...linesIn(puts, id)), since, last: position, to: undefined });
+        if (open !== undefined) Object.assign(open, { to: open.last, readTo: open.last });
+        stays.push({ from: Math.min(position, ...linesIn(puts, id)), since, last: position, to: undefined, readTo: position });
       }
     }
   }
