@@ -7,6 +7,7 @@ import { decodeRemovalStatement, removalContent, type RemovalStatement } from '.
 import { EngineError } from './errors.ts';
 import { othersFrom } from './later.ts';
 import { deviceIdOf } from './leaf-check.ts';
+import { dropPending } from './pending-emulation.ts';
 import type { SequenceEntry } from './ports.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from './protocol.ts';
 import { markPhrase } from './recovery-phrase.ts';
@@ -21,9 +22,10 @@ import type { Turn } from './turn.ts';
 const FOREIGN_KEYS_FORGOTTEN_AFTER = 24 * 60 * 60_000;
 
 /**
- * Begin, at its place in the sequence: whatever KeyPackages there are, are revoked. A commit of ours that is on its way
- * stays until the server says that it refuses it: with another statement for a device that is out already it takes it, and
- * whoever does not know its own commit again is out of step with its siblings for good.
+ * Begin, at its place in the sequence: whatever KeyPackages there are, are revoked. An Add of ours on its way is given up,
+ * as it covers a shorter log. A commit that announces KeyPackages stays until the server says that it refuses it: with
+ * another statement for a device that is out already it takes it, and whoever does not know its own commit again is out of
+ * step with its siblings for good.
  * @throws EngineError when no device of the account has asked for it
  */
 export function followBegin(turn: Turn, entry: SequenceEntry): void {
@@ -36,6 +38,7 @@ export function followBegin(turn: Turn, entry: SequenceEntry): void {
     throw new EngineError('bad-removal');
   }
   revokeKeyPackages(turn);
+  if (emulation.pending?.purpose === 'add-device') dropPending(turn, emulation.pending);
   if (equal(deviceId, turn.device().deviceId)) turn.update({ unlinked: true });
   forgetFinished(turn);
   const { removal } = turn.emulation();
