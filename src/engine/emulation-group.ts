@@ -315,7 +315,7 @@ async function followCommit(
   if (opened.external) return followRecovery(turn, entry, opened, opened.pathLeaf);
   if (opened.sender.senderType !== 'member') throw new EngineError('unexpected-sender');
   const emulatorLeaf = opened.sender.leafIndex;
-  if (own === undefined && emulatorLeaf === turn.emulation().group.ownLeaf) throw new EngineError('unexpected-sender');
+  if (own === undefined && emulatorLeaf === turn.emulation().group.ownLeaf) return followCopy(turn, opened);
   if (action?.type === 'key_package_upload' && own === undefined) checkKeyPackageUpload(EMULATION_PROTOCOL, before, emulatorLeaf, action);
   const ownPath =
     own?.encryptionPrivateKey !== undefined && own.pathSecret !== undefined
@@ -360,6 +360,28 @@ async function followCommit(
     effects.added.map(({ leaf }) => leaf),
     emulatorLeaf,
   );
+}
+
+/**
+ * A commit by this device's leaf that it did not make, or does not remember: its profile was copied, or put back, or the
+ * server has said that it refuses what it took. MLS follows no path of one's own without its secrets. Who is alone goes on
+ * in its place (reading section 15); siblings have followed it, and there would be two groups of one account from here.
+ * @throws EngineError 'unexpected-sender' for who is alone
+ */
+function followCopy(turn: Turn, { content: { content } }: OpenedCommit): void {
+  const adds = content.commit.proposals.some((one) => one.proposalOrRefType === 'proposal' && one.proposal.proposalType === 'add');
+  if (isAlone(turn.emulation()) && !adds) throw new EngineError('unexpected-sender');
+  turn.update({ copied: true });
+}
+
+/** Whether `entry`, which was refused, shows that a copy of the only device has gone on where this one cannot follow. */
+export function isOvertakenByCopy(emulation: EmulationState, { kind, epoch }: SequenceEntry): boolean {
+  const { group, refusedCommit } = emulation;
+  return kind === 'commit' && refusedCommit !== undefined && BigInt(epoch) > group.context.epoch && isAlone(emulation);
+}
+
+function isAlone({ group }: EmulationState): boolean {
+  return memberLeaves(group).length === 1;
 }
 
 /**

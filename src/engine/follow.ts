@@ -1,6 +1,6 @@
 import { equal, toHex } from '../bytes/index.ts';
 import { forgetUnnamedKeys } from './account-keys.ts';
-import { followEmulationEntry } from './emulation-group.ts';
+import { followEmulationEntry, isOvertakenByCopy } from './emulation-group.ts';
 import { isNamed } from './errors.ts';
 import { passEntry } from './external-join.ts';
 import { followGroupEntry, leave } from './higher-level-group.ts';
@@ -12,7 +12,7 @@ import { followOutside, NeedGroupInfo, passBy, wantGroupInfo } from './rejoin.ts
 import { forgetExpiredKeyPackages, forgetUnnamedEpochs } from './retention.ts';
 import { giveUpEcho } from './sending.ts';
 import { noteMark, passReread } from './set-back.ts';
-import type { Conversation } from './state.ts';
+import { isStopped, type Conversation } from './state.ts';
 import type { Turn } from './turn.ts';
 
 /**
@@ -22,8 +22,8 @@ import type { Turn } from './turn.ts';
 export async function followEntries(turn: Turn, entries: readonly SequenceEntry[], last: number): Promise<void> {
   for (const entry of entries) {
     const before = turn.state;
-    const { cursor, setBack } = before;
-    if (setBack) return;
+    const { cursor } = before;
+    if (isStopped(before)) return;
     if (entry.sequence <= cursor.sequence) continue;
     if (entry.sequence !== cursor.sequence + 1) {
       turn.behind = true;
@@ -119,6 +119,7 @@ function isWithoutUs({ state }: Conversation): boolean {
 
 function refuseEmulationEntry(turn: Turn, entry: SequenceEntry): void {
   const { position, pending, group } = turn.emulation();
+  if (isOvertakenByCopy(turn.emulation(), entry)) turn.update({ copied: true });
   turn.notice('refused-message', '');
   if (entry.position === position + 1) {
     const refusedCommit = entry.kind === 'commit' && BigInt(entry.epoch) === group.context.epoch ? entry.position : undefined;

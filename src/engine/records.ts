@@ -25,7 +25,7 @@ import type { LinePlace, StoredLine } from './turn.ts';
  * than before, so a step costs what it changed and not what there is.
  *
  *     device, creating, recovering, account, rejoining, cursor, rewound, link, uploads, stock, contacts, notices, unlinked,
- *     setBack, notifiesWords, leaving
+ *     setBack, copied, notifiesWords, leaving
  *     link-blob/<hash>           one per sealed conversation on its way to a new device; loaded with link
  *     external-join/<id>         one per external join that is wished or under way
  *     forgotten/<id>             one per conversation: messages deleted here of which something is left to do
@@ -55,6 +55,7 @@ const SINGLE = [
   'notices',
   'unlinked',
   'setBack',
+  'copied',
   'notifiesWords',
   'leaving',
 ] as const;

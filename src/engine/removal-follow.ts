@@ -144,7 +144,7 @@ export async function followAccountKey(turn: Turn, entry: SequenceEntry): Promis
 /**
  * Who bound it is no device in the emulation group: with a recovery that we refuse, or by a device that the
  * server knows and nobody has added. Until a key of ours has the next version, the server takes no commit of ours.
- * A copy of this device would answer with a key that we cannot know either, and so on: `foreignKeyPause` grows.
+ * Who goes on binding keys, with the phrase or with a device's whole profile, is answered ever later: `foreignKeyPause` grows.
  */
 function followForeignKey(turn: Turn, foreignVersion: number): void {
   const { keyDue, told, foreignKeys, foreignAt } = turn.emulation().removal;

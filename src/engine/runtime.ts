@@ -18,6 +18,7 @@ import type {
 } from './ports.ts';
 import { makePhrase, recover, type MadePhrase, type RecoveryHands } from './recovery-driver.ts';
 import { longerPause } from './later.ts';
+import { isStopped } from './state.ts';
 import { StateKeeper } from './state-keeper.ts';
 import type { StepResult } from './step.ts';
 import { todosOf, type Todo } from './todo.ts';
@@ -284,9 +285,10 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
   }
 
   async streamRequest(): Promise<PreparedStream | undefined> {
-    const { account, cursor, unlinked, setBack } = await this.#keeper.state();
+    const state = await this.#keeper.state();
+    const { account, cursor, unlinked } = state;
     const proof = await this.#proof();
-    if (account === undefined || proof === undefined || unlinked || setBack) return undefined;
+    if (account === undefined || proof === undefined || unlinked || isStopped(state)) return undefined;
     return this.#ports.prepareEventStream(cursor.sequence, proof, cursor.marks[0]?.mark);
   }
 
@@ -413,7 +415,7 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
     const todos = todosOf(state, now);
     if (state.unlinked && state.leaving) this.#start('leaving', () => this.#deleteData().then(() => true));
     if (isPastOver(state, now)) this.#behind = true;
-    if (this.#behind && state.account !== undefined && !state.unlinked && !state.setBack) this.#start('sequence', () => this.#catchUp());
+    if (this.#behind && state.account !== undefined && !state.unlinked && !isStopped(state)) this.#start('sequence', () => this.#catchUp());
     for (const todo of todos) {
       if (todo.background === true && this.#backgroundLanes.size >= MAX_BACKGROUND_LANES) continue;
       const started =
@@ -515,7 +517,7 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
       if (answer.outcome === 'refused' && answer.problem.type === 'unknown-device') await this.#step({ type: 'unlinked' });
       if (answer.outcome === 'refused' && answer.problem.type === 'log-changed') {
         await this.#step({ type: 'log-changed', after: before });
-        return (await this.#keeper.state()).setBack ? 'end' : 'more';
+        return isStopped(await this.#keeper.state()) ? 'end' : 'more';
       }
       return 'stuck';
     }
@@ -523,6 +525,7 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
     if (stock !== (await this.#keeper.state()).stock) await this.#step({ type: 'stock', stock });
     if (entries.length > 0) await this.#step({ type: 'entries', entries, last });
     const state = await this.#keeper.state();
+    if (isStopped(state)) return 'end';
     const { sequence } = state.cursor;
     if (sequence >= last && state.rewound !== undefined) await this.#step({ type: 'prepare', what: { kind: 'end-rewind' } });
     if (sequence >= last && isPastOver(state, this.#ports.now())) await this.#step({ type: 'prepare', what: { kind: 'forget-past' } });

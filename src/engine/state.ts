@@ -43,10 +43,17 @@ export interface EngineState {
   readonly unlinked: boolean;
   /** The server was restored from a backup that lacks what this device's emulation group has done: it can do nothing any more. */
   readonly setBack: boolean;
+  /** Somebody else commits in the emulation group with this device's keys: it can do nothing any more. */
+  readonly copied: boolean;
   /** The person wants notifications of this device to say who wrote what. */
   readonly notifiesWords: boolean;
   /** The person has logged out here: as soon as the device is out of the account everything is deleted. */
   readonly leaving: boolean;
+}
+
+/** Whether this device can do nothing any more, though all that is here can be read. */
+export function isStopped({ setBack, copied }: EngineState): boolean {
+  return setBack || copied;
 }
 
 /** This browser's own identity, made before anything is sent. */
@@ -562,6 +569,7 @@ export const EMPTY_STATE: EngineState = {
   notices: [],
   unlinked: false,
   setBack: false,
+  copied: false,
   notifiesWords: false,
   leaving: false,
 };

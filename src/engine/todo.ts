@@ -17,7 +17,7 @@ import { removalMessage, removalRequests } from './removal.ts';
 import { renewalTodo } from './renewal.ts';
 import { isKeyPending, isRemoving, needsRenewal } from './removal-state.ts';
 import { isHeld, nextItem, NO_HOLD, pendingItems } from './sending.ts';
-import type { Conversation, EmulationState, EngineState, LinkState, WorkItem } from './state.ts';
+import { isStopped, type Conversation, type EmulationState, type EngineState, type LinkState, type WorkItem } from './state.ts';
 import { maySend } from './virtual-leaf.ts';
 
 /**
@@ -47,7 +47,7 @@ const MAX_AWAITING = 128;
 const MAX_DESCRIBED = 100;
 
 export function todosOf(state: EngineState, now: number): Todo[] {
-  if (state.unlinked || state.setBack) return [];
+  if (state.unlinked || isStopped(state)) return [];
   if (state.rewound !== undefined) return missingGroupInfos(state);
   const todos: Todo[] = [...linkTodos(state.link, state.linkBlobs, now)];
   const request = accountRequest(state);

@@ -8,7 +8,7 @@ import { rejoinProgress } from './recovery-rejoin.ts';
 import { isUnsafe, removalProgress } from './removal-state.ts';
 import { renewalProgress } from './renewal-state.ts';
 import { pendingItems } from './sending.ts';
-import type { Conversation, EngineState, LinkState, StoredMessage, WorkItem } from './state.ts';
+import { isStopped, type Conversation, type EngineState, type LinkState, type StoredMessage, type WorkItem } from './state.ts';
 import type {
   AccountView,
   ConnectionView,
@@ -63,10 +63,11 @@ function rejoiningView(state: EngineState): RejoiningView | undefined {
   return { ...progress, asks };
 }
 
-function phaseOf({ unlinked, setBack, leaving, account, creating, recovering, link }: EngineState): Phase {
+function phaseOf({ unlinked, setBack, copied, leaving, account, creating, recovering, link }: EngineState): Phase {
   if (leaving) return 'leaving';
   if (unlinked) return 'unlinked';
   if (setBack) return 'set-back';
+  if (copied) return 'copied';
   if (account !== undefined) return 'ready';
   if (creating !== undefined) return 'creating';
   if (recovering?.pending !== undefined) return 'recovering';
@@ -119,8 +120,9 @@ function conversationView(state: EngineState, conversationId: string, conversati
   };
 }
 
-function stateOf({ emulation, setBack }: EngineState, conversation: Conversation): ConversationState {
-  if (setBack) return 'stopped';
+function stateOf(state: EngineState, conversation: Conversation): ConversationState {
+  const { emulation } = state;
+  if (isStopped(state)) return 'stopped';
   if (conversation.state !== 'member') return conversation.state;
   if (emulation === undefined || !maySend(emulation.epochs, conversation)) return 'renewing';
   return isUnsafe(emulation, conversation) ? 'renewing' : 'ready';

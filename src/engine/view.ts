@@ -14,7 +14,8 @@ export type Phase =
   | 'ready'
   | 'leaving' // logged out, and the server has not been told yet
   | 'unlinked' // the server no longer knows this device
-  | 'set-back'; // the server was restored from a backup that this device cannot go on from
+  | 'set-back' // the server was restored from a backup that this device cannot go on from
+  | 'copied'; // somebody else acts with this device's keys, and it has lost its place among its siblings
 
 export interface AccountView {
   readonly accountId: string;
@@ -45,7 +46,7 @@ export type ConversationState =
   | 'left' // we were removed, or left
   | 'out-of-step' // this device cannot follow the group any more and is about to rejoin it
   | 'set-back' // the server's log has gone back: the person decides whether to rejoin
-  | 'stopped'; // this device can do nothing any more (phase 'set-back')
+  | 'stopped'; // this device can do nothing any more (phases 'set-back' and 'copied')
 
 export interface ConversationView {
   readonly conversationId: string;

@@ -105,7 +105,7 @@ async function checkReceived(world: World, device: Device, texts: ReadonlyMap<st
       const epoch = BigInt(submission.epoch);
       if (world.service === 'eventual' && !textAt.has(`${id}/${position}`)) continue;
       const wasThere = stays.some(
-        ({ from, since, to, readTo }) => position > from && position <= (to === undefined ? last : readTo) && epoch >= since,
+        ({ from, readFrom, to, readTo }) => position > from && position <= (to === undefined ? last : readTo) && epoch >= readFrom,
       );
       if (!wasThere) continue;
       world.judge.checks += 1;

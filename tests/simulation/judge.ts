@@ -1,9 +1,10 @@
+import { toHex } from '../../src/bytes/index.ts';
 import { decodeExact, mlsMessageCodec } from '../../src/mls/index.ts';
 import { decodeRecord } from '../../src/engine/record-codec.ts';
 import { decodeMessage } from '../../src/engine/records.ts';
 import { viewOf } from '../../src/engine/view-builder.ts';
 import type { Conversation } from '../../src/engine/state.ts';
-import type { StoreChanges } from '../../src/engine/ports.ts';
+import type { StoreChanges, Submission } from '../../src/engine/ports.ts';
 import type { Device } from './device.ts';
 import type { Stored } from './disk.ts';
 import { Ledger } from './ledger.ts';
@@ -84,7 +85,8 @@ export class Judge {
         checkTitle(this.#world, device, key.slice('conversation/'.length), decodeRecord<Conversation>(value).title);
     }
     const isHonest = !this.lying && !this.#world.devices.some(({ cloned }) => cloned);
-    this.membership.stored(device, changes, (id) => {
+    const siblings = this.#world.ownerOf(device).devices.filter((other) => other !== device);
+    this.membership.stored(device, siblings, changes, (id) => {
       if (isHonest) this.violate('no device loses step among honest ones', `${device.name} in ${id.slice(0, 6)}`);
     });
     this.secrets.stored(device, changes, this.lying);
@@ -121,6 +123,16 @@ export class Judge {
     const asked = [...(this.#asked.get(name) ?? []), now].filter((at) => at > now - MINUTE);
     this.#asked.set(name, asked);
     if (asked.length > MOST_ASKED) this.violate('nobody asks the server without a pause', `${name} ${path}: ${asked.length} in a minute`);
+  }
+
+  /** The server has taken a message with a leaf of the account's emulation epoch `named`, when that had come to `current`. */
+  fenced(named: number, current: number, { groupId }: Submission): void {
+    this.checks += 1;
+    if (named < current)
+      this.violate(
+        'no leaf of an emulation epoch that is over is taken',
+        `of ${named} in ${toHex(groupId).slice(0, 6)}, when it was ${current}`,
+      );
   }
 
   /** A request leaves a device. */

@@ -1,3 +1,4 @@
+import { equal } from '../../src/bytes/index.ts';
 import { fromJson, sequenceEntryFrame } from '../../src/delivery/index.ts';
 import { toJson } from '../../src/delivery/frames.ts';
 import type { SequenceEntry } from '../../src/engine/ports.ts';
@@ -90,7 +91,8 @@ export class Liar {
     if (this.kind !== 'lie-reorder') this.#onLie(this.kind!);
     switch (this.kind!) {
       case 'lie-withhold':
-        this.#withheldOf.set(this.#server, [...this.withheld, entry]);
+        // Of another story it may have been told that place already.
+        if (!this.#isTold(entry)) this.#withheldOf.set(this.#server, [...this.withheld, entry]);
         return;
       case 'lie-replay':
         this.#append(entry);
@@ -105,6 +107,11 @@ export class Liar {
         return this.#append({ ...entry, message });
       }
     }
+  }
+
+  /** Whether something else stands at this place of the group's log for the device, or beyond it. */
+  #isTold({ groupId, position }: SequenceEntry): boolean {
+    return this.#told.some((other) => equal(other.groupId, groupId) && other.position >= position);
   }
 
   #append(entry: SequenceEntry): void {

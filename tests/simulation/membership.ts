@@ -6,8 +6,10 @@ import type { Device } from './device.ts';
 /** Positions of a log beyond `from`, up to `to`, at which a device was in the group. */
 interface Stay {
   readonly from: number;
-  /** The group's epoch by which it came in: what is of an earlier one it cannot read. */
+  /** The group's epoch by which it came in; 0 where it was linked to an account that was in. */
   readonly since: bigint;
+  /** What is of an earlier epoch it cannot read: its account was not in. */
+  readonly readFrom: bigint;
   /** The newest place that was followed. */
   last: number;
   to: number | undefined;
@@ -19,8 +21,11 @@ interface Stay {
 export class Membership {
   readonly #stays = new Map<string, Stay[]>();
 
-  /** @param lost Called for a device that cannot follow a conversation any more */
-  stored(device: Device, { puts }: StoreChanges, lost: (conversationId: string) => void): void {
+  /**
+   * @param siblings Other devices of its account
+   * @param lost Called for a device that cannot follow a conversation any more
+   */
+  stored(device: Device, siblings: readonly Device[], { puts }: StoreChanges, lost: (conversationId: string) => void): void {
     for (const [key, bytes] of puts) {
       if (!key.startsWith('conversation/')) continue;
       const id = key.slice('conversation/'.length);
@@ -34,9 +39,17 @@ export class Membership {
       else {
         // Out and in again in one slice: where it went out is not stored.
         if (open !== undefined) Object.assign(open, { to: open.last, readTo: open.last });
-        stays.push({ from: Math.min(position, ...linesIn(puts, id)), since, last: position, to: undefined, readTo: position });
+        const from = Math.min(position, ...linesIn(puts, id));
+        const readFrom = since === 0n ? this.#accountSince(siblings, id, from) : since;
+        stays.push({ from, since, readFrom, last: position, to: undefined, readTo: position });
       }
     }
+  }
+
+  /** The epoch by which the account had come in at this place. */
+  #accountSince(devices: readonly Device[], conversationId: string, place: number): bigint {
+    const stays = devices.flatMap((device) => this.of(device, conversationId)).filter(({ from }) => from <= place);
+    return stays.reduce((latest, { readFrom }) => (readFrom > latest ? readFrom : latest), 0n);
   }
 
   /** Whether the device was in the conversation before this place of its log, and when it came to it. */

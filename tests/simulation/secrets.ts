@@ -4,7 +4,7 @@ import { EMULATION_PROTOCOL, GROUP_SUITE } from '../../src/engine/protocol.ts';
 import { decodeGroupRecords, groupPrefix } from '../../src/engine/records.ts';
 import { decodeRecord } from '../../src/engine/record-codec.ts';
 import type { AccountState, Conversation, DeviceState, OutstandingKeyPackage } from '../../src/engine/state.ts';
-import { decodeGroup, type GroupState } from '../../src/mls/index.ts';
+import { decodeGroup, memberLeaves, type GroupState } from '../../src/mls/index.ts';
 import {
   canEvaluate,
   decodeEpochRecords,
@@ -61,16 +61,19 @@ export class Secrets {
     // An external commit that the server has not taken yet, and will not if another is first, begins no epoch of the log.
     if (device.disk.records.has('recovering')) return;
     const group = decodeGroup(under(device, EMULATION_GROUP));
-    this.#agree(device, toHex(group.context.groupId), group, lying);
+    // A copy stops where the other has committed first, unless it knows of no sibling.
+    const mayDiffer = device.cloned && memberLeaves(group).length === 1;
+    this.#agree(device, toHex(group.context.groupId), group, lying || mayDiffer);
   }
 
   #group(device: Device, id: string, lying: boolean): void {
     const group = decodeGroupRecords(id, under(device, groupPrefix(id), true));
-    if (group !== undefined) this.#agree(device, id, group, lying);
+    if (group !== undefined) this.#agree(device, id, group, lying || device.cloned);
   }
 
-  #agree(device: Device, id: string, group: GroupState, lying: boolean): void {
-    const log = lying || device.cloned ? `/${toHex(group.context.confirmedTranscriptHash)}` : '';
+  /** @param mayDiffer Those who have followed other commits of the log may be in another group by now */
+  #agree(device: Device, id: string, group: GroupState, mayDiffer: boolean): void {
+    const log = mayDiffer ? `/${toHex(group.context.confirmedTranscriptHash)}` : '';
     const key = `${id}/${group.context.epoch}${log}`;
     const value = toHex(group.schedule.epochAuthenticator);
     const known = this.#authenticators.get(key);

@@ -5,7 +5,7 @@ import { createApp, type App } from '../../server/app.ts';
 import { authenticationKeyOf } from '../../server/authentication-key.ts';
 import { openSqliteStore } from '../../server/store/sqlite.ts';
 import { Refusal } from '../../server/problems.ts';
-import type { Consistency, DeliveryStore, SequencePage } from '../../server/store/store.ts';
+import type { Caller, Consistency, DeliveryStore, SequencePage } from '../../server/store/store.ts';
 import type { Submission } from '../../src/engine/ports.ts';
 import { Dice } from './dice.ts';
 import { Mortal } from './mortal.ts';
@@ -15,6 +15,14 @@ import type { Scheduler } from './scheduler.ts';
 export interface Accepted {
   readonly submission: Submission;
   readonly position: number;
+}
+
+/** What a server's world learns of it. */
+export interface Notes {
+  /** What runs has died. */
+  died(server: SimServer): void;
+  /** It has taken a message with a leaf of the account's emulation epoch `named`, when that had come to `current`. */
+  fenced(named: number, current: number, submission: Submission): void;
 }
 
 /** A file system without a disk, where there is one. */
@@ -32,31 +40,26 @@ export class SimServer {
   readonly #seed: Uint8Array;
   readonly #name: string;
   readonly #consistency: Consistency;
-  readonly #onDeath: (server: SimServer) => void;
+  readonly #notes: Notes;
   #running: { readonly mortal: Mortal; readonly app: App } | undefined;
   #starts = 0;
   /** Everything in the logs, by group and position. */
   readonly log = new Map<string, Map<number, Accepted>>();
+  /** By account, once its devices have committed. */
+  readonly #emulationEpochs = new Map<string, number>();
 
-  /** @param onDeath Called when what runs dies */
-  constructor(
-    scheduler: Scheduler,
-    seed: string,
-    consistency: Consistency,
-    onDeath: (server: SimServer) => void,
-    forks: boolean,
-    origin?: SimServer,
-  ) {
+  constructor(scheduler: Scheduler, seed: string, consistency: Consistency, notes: Notes, forks: boolean, origin?: SimServer) {
     this.#scheduler = scheduler;
     this.#name = seed;
     this.#consistency = consistency;
-    this.#onDeath = onDeath;
+    this.#notes = notes;
     this.#dice = new Dice(`${seed}/server`);
     this.#seed = origin === undefined ? this.#dice.bytes(32) : origin.#seed;
     this.#folder = forks ? mkdtempSync(join(existsSync(IN_MEMORY) ? IN_MEMORY : tmpdir(), 'chorus-simulation-')) : undefined;
     if (origin !== undefined && origin.#folder !== undefined && this.#folder !== undefined) {
       for (const file of readdirSync(origin.#folder)) copyFileSync(join(origin.#folder, file), join(this.#folder, file));
       for (const [id, log] of origin.log) this.log.set(id, new Map(log));
+      for (const [account, epoch] of origin.#emulationEpochs) this.#emulationEpochs.set(account, epoch);
     }
     this.#store = openSqliteStore(this.#folder === undefined ? ':memory:' : join(this.#folder, 'chorus.sqlite'), consistency);
     this.start();
@@ -64,7 +67,7 @@ export class SimServer {
 
   /** A server with the same past and the same key, and a future of its own. */
   fork(count: number): SimServer {
-    return new SimServer(this.#scheduler, `${this.#name}/fork ${count}`, this.#consistency, this.#onDeath, true, this);
+    return new SimServer(this.#scheduler, `${this.#name}/fork ${count}`, this.#consistency, this.#notes, true, this);
   }
 
   /** Whoever answers at the moment. */
@@ -76,7 +79,7 @@ export class SimServer {
     if (this.#running !== undefined) return;
     const mortal = new Mortal(`server ${(this.#starts += 1)}`, this.#dice, () => {
       this.#running = undefined;
-      this.#onDeath(this);
+      this.#notes.died(this);
     });
     const app = createApp(
       {
@@ -128,7 +131,7 @@ export class SimServer {
       async (...given: unknown[]): Promise<unknown> => {
         await mortal.point();
         const result = await call(...given);
-        if (name === 'submit') this.#note(given[1] as Submission, result as { position: number });
+        if (name === 'submit') this.#note(given[0] as Caller, given[1] as Submission, result as { position: number });
         await mortal.point();
         return result;
       },
@@ -136,10 +139,17 @@ export class SimServer {
     return Object.fromEntries(wrapped) as DeliveryStore;
   }
 
-  #note(submission: Submission, { position }: { readonly position: number }): void {
+  #note({ accountId }: Caller, submission: Submission, { position }: { readonly position: number }): void {
     const id = Buffer.from(submission.groupId).toString('hex');
     const log = this.log.get(id) ?? new Map<number, Accepted>();
     this.log.set(id, log);
-    if (!log.has(position)) log.set(position, { submission, position });
+    if (log.has(position)) return;
+    log.set(position, { submission, position });
+    const account = Buffer.from(accountId).toString('hex');
+    const { epoch, fence, commit } = submission;
+    // A commit of an emulation group names the account's devices, no other does.
+    if (commit?.devices !== undefined) this.#emulationEpochs.set(account, epoch + 1);
+    const current = this.#emulationEpochs.get(account);
+    if (fence !== undefined && current !== undefined) this.#notes.fenced(fence.emulationEpoch, current, submission);
   }
 }

@@ -64,7 +64,11 @@ export class World {
     this.judge = new Judge(this);
     this.#restore = installGlobals(this.scheduler, this.judge.ledger);
     this.network = new Network(this.scheduler, seed, (fault) => this.befell(fault));
-    this.server = new SimServer(this.scheduler, seed, service, (server) => this.network.cutAll(server), forks);
+    const notes = {
+      died: (server: SimServer) => this.network.cutAll(server),
+      fenced: (...given: Parameters<Judge['fenced']>) => this.judge.fenced(...given),
+    };
+    this.server = new SimServer(this.scheduler, seed, service, notes, forks);
     this.servers.push(this.server);
     if (lies) {
       const now = (): number => Math.floor(this.scheduler.now);

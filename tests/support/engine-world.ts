@@ -72,6 +72,15 @@ export class EngineWorld {
     return device;
   }
 
+  /** A browser on what another one's store held (`store.load('')`): a copy of it, or itself as it was. */
+  async onProfile(profile: ReadonlyMap<string, Uint8Array>): Promise<TestDevice> {
+    const store = createMemoryStore();
+    await store.write({ puts: profile, deletes: [] });
+    const device = new TestDevice(this.url, store);
+    this.#devices.push(device);
+    return device;
+  }
+
   /** A device with an account of its own. */
   async person(username: string, deviceName = `${username}'s laptop`): Promise<TestDevice> {
     const device = this.device();

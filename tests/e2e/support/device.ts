@@ -34,8 +34,8 @@ export interface Device {
   /** Cuts the cable, and lets the tabs know as the system would. */
   goOffline(): Promise<void>;
   goOnline(): Promise<void>;
-  /** Ends the browser and starts it anew on the same profile. */
-  restart(): Promise<void>;
+  /** Ends the browser and starts it anew on the same profile, after `meanwhile`. */
+  restart(meanwhile?: () => Promise<void>): Promise<void>;
   /**
    * Kills the browser where it stands, with SIGKILL, as soon as `when` has resolved, and starts it anew on the same profile;
    * `meanwhile` sees what the kill has left.
@@ -95,8 +95,9 @@ export async function openDevice(name: string, serverPort: number, options: Brow
       await cable.mend();
       await tellTabs(current.context, false);
     },
-    restart: async () => {
+    restart: async (meanwhile) => {
       await current.close();
+      await meanwhile?.();
       current = await open();
     },
     kill: async (when, meanwhile) => {

@@ -1,21 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EngineState } from '../../../src/engine/state.ts';
-import { createMemoryStore } from '../../../src/store/memory-store.ts';
 import { committed, textedAs } from '../../support/engine-forgery.ts';
-import {
-  entryFor,
-  random,
-  settle,
-  smallStateOf,
-  stateOf,
-  take,
-  taken,
-  written,
-  type Incoming,
-  type Records,
-} from '../../support/engine-snapshot.ts';
-import { EngineWorld, TestDevice } from '../../support/engine-world.ts';
-import { eventually } from '../../support/eventually.ts';
+import { entryFor, random, settle, stateOf, take, taken, written, type Incoming, type Records } from '../../support/engine-snapshot.ts';
+import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 
 // Draft sections 5.6 to 5.8: the account's own devices tell from the reuse guard which of them sent a message.
 
@@ -152,9 +139,7 @@ describe('a text that the server has taken and says to have refused', () => {
 describe('a copy of a device', () => {
   it('gives itself away with its first message', async () => {
     const phone = devices.get('phone')!;
-    const store = createMemoryStore();
-    await store.write({ puts: await phone.store.load(''), deletes: [] });
-    const clone = new TestDevice(world.url, store);
+    const clone = await world.onProfile(await phone.store.load(''));
     try {
       await clone.send(id, 'from the copy');
       expect(await ben.texts(id, 1)).toEqual(['from the copy']);
@@ -164,36 +149,6 @@ describe('a copy of a device', () => {
       // The copy did send it, and the siblings see what the keys say.
       const seen = await devices.get('laptop')!.messages(id, (all) => all.some(({ text }) => text === 'from the copy'));
       expect(seen.at(-1)).toMatchObject({ alarm: false, device: { name: 'phone' } });
-    } finally {
-      clone.stop();
-    }
-  });
-
-  it('does not bind the account’s key by turns with its original, without an end', async () => {
-    const [laptop, tablet] = [devices.get('laptop')!, devices.get('tablet')!];
-    const store = createMemoryStore();
-    await store.write({ puts: await laptop.store.load(''), deletes: [] });
-    const clone = new TestDevice(world.url, store);
-    const states = (): Promise<EngineState[]> => Promise.all([laptop, clone].map((device) => smallStateOf(device.store)));
-    const foreignKeys = async (): Promise<number> => Math.max(...(await states()).map(({ emulation }) => emulation!.removal.foreignKeys));
-    const version = async (): Promise<number> => Math.max(...(await states()).map(({ account }) => account!.keyVersion));
-    try {
-      const deviceId = await clone.until(({ devices: all }) => all.find(({ name }) => name === 'tablet')?.deviceId);
-      tablet.stop();
-      await clone.do({ command: 'removeDevice', deviceId });
-      await eventually(async () => expect(await foreignKeys()).toBeGreaterThan(0));
-      // The first key of the other is answered at once. A second one waits for a minute, and so it is the last.
-      let before: number;
-      do {
-        before = await version();
-        await new Promise((resolve) => setTimeout(resolve, 1_500));
-      } while ((await version()) !== before);
-      expect(await foreignKeys()).toBeLessThanOrEqual(2);
-      for (const device of [laptop, clone]) {
-        device.clockAhead = 61_000;
-        await device.runtime.wake();
-      }
-      await eventually(async () => expect(await version()).toBeGreaterThan(before));
     } finally {
       clone.stop();
     }

@@ -106,10 +106,18 @@ describe('renewing keys because a person asks for it', () => {
     await ben.send(id, 'from ben');
     await laptop.texts(id, 2);
     const { entries, last } = await (await laptop.hands()).ask('fetch-sequence', { after: stolen.cursor.sequence, limit: 100 });
-    const read = await take(stolen, { type: 'entries', entries, last });
-    expect(read.lines.map(({ message }) => message.text)).not.toContain('from the phone');
-    expect(read.lines.map(({ message }) => message.text)).not.toContain('from ben');
-    expect(read.refused.length).toBeGreaterThan(0);
+    const read: string[] = [];
+    let refused = 0;
+    let thief: EngineState = stolen;
+    for (const entry of entries) {
+      const taken = await take(thief, { type: 'entries', entries: [entry], last });
+      read.push(...taken.lines.map(({ message }) => message.text));
+      refused += taken.refused.length;
+      thief = { ...taken.state, copied: false }; // Chorus would have stopped here: who has stolen it does not
+    }
+    expect(read).not.toContain('from the phone');
+    expect(read).not.toContain('from ben');
+    expect(refused).toBeGreaterThan(0);
     // As a control, what the store held opens everything when nobody has renewed.
     await settle(laptop, phone, ben);
     const later = await loaded(laptop);

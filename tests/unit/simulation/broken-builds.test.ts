@@ -18,24 +18,13 @@ const CLAIM: Readonly<Record<Broken, string>> = {
   'epoch-forgetting': 'the secrets kept are bounded by what is live',
   'log-order': 'withholding inside a log is noticed',
   'silent-gap': 'who notices that something is withheld says so',
-  'emulation-fence': 'devices that have seen the same log agree on every epoch authenticator',
+  'emulation-fence': 'no leaf of an emulation epoch that is over is taken',
 };
-/** Most are caught by the first seed that there is; this takes a rarer constellation, which a search came to. */
+/** Most are caught by the first seed that there is; these take rarer constellations, which a search came to. */
 const FIRST_SEED: Partial<Record<Broken, number>> = {
+  'persist-before-send': 11,
+  'emulation-fence': 11,
   'epoch-retention': 36,
-};
-/** Two copies of a device link at once: a leaf of an emulation epoch that is over, which hardly any seed comes to. */
-const TWO_LINKS: Schedule = {
-  seed: '11',
-  people: 2,
-  devices: 6,
-  conversations: 2,
-  minutes: 3,
-  happenings: [
-    { do: 'clone', after: 14166, who: 340443, wait: 15349 },
-    { do: 'link', after: 20400, who: 845419 },
-    { do: 'link', after: 11544, who: 61917 },
-  ],
 };
 /** One device is not told a text, and then what comes behind it. */
 const A_GAP: Schedule = {
@@ -51,7 +40,7 @@ const A_GAP: Schedule = {
     { do: 'renew', after: 44442, who: 1028 },
   ],
 };
-const GIVEN: Partial<Record<Broken, Schedule>> = { 'log-order': A_GAP, 'silent-gap': A_GAP, 'emulation-fence': TWO_LINKS };
+const GIVEN: Partial<Record<Broken, Schedule>> = { 'log-order': A_GAP, 'silent-gap': A_GAP };
 
 describe.concurrent('a build that is broken on purpose', () => {
   it.each(BROKEN)(`is caught within ${SCHEDULES} schedules: without %s`, async (rule) => {

@@ -15,6 +15,7 @@ import * as errands from '../../simulation/errands.ts';
 import { Ledger } from '../../simulation/ledger.ts';
 import { Origin } from '../../simulation/origin.ts';
 import { comeToRest } from '../../simulation/quiet.ts';
+import type { Accepted } from '../../simulation/sim-server.ts';
 import { Scheduler } from '../../simulation/scheduler.ts';
 import { World } from '../../simulation/world.ts';
 
@@ -294,6 +295,30 @@ describe('whenever something is stored', () => {
     const stored = { changes: { puts: new Map([[key, records.get(key)!]]), deletes: [] }, by: ben.process!.mortal };
     expect(await said(() => world.judge.stored(ben, stored))).toContain('agree on every epoch authenticator: ben 1 and ');
     records.set(key, kept);
+  });
+
+  it('so is one of the emulation group of which a copy and its siblings have different ones, not of one that knows of no sibling', async () => {
+    const key = 'emulation/group/header';
+    const differs = async (device: Device): Promise<string> => {
+      const { records } = device.disk;
+      const kept = records.get(key)!;
+      const { group } = decodeState(records).emulation!;
+      records.set(key, encodeHeader({ ...group, schedule: { ...group.schedule, epochAuthenticator: new Uint8Array(32) } }));
+      device.cloned = true;
+      const puts = new Map([[key, records.get(key)!]]);
+      const words = await said(() => world.judge.stored(device, { changes: { puts, deletes: [] }, by: device.process!.mortal }));
+      device.cloned = false;
+      records.set(key, kept);
+      return words;
+    };
+    expect(await differs(phone)).toContain('agree on every epoch authenticator: anna 2 and ');
+    expect(await differs(ben)).toBe('');
+  });
+
+  it('a leaf of an emulation epoch that is over is found when the server has taken it', async () => {
+    const [{ submission }] = [...world.server.log.get(club)!.values()] as [Accepted];
+    expect(await said(() => world.judge.fenced(4, 5, submission))).toContain('no leaf of an emulation epoch that is over is taken: of 4');
+    expect(await said(() => world.judge.fenced(5, 5, submission))).toBe('');
   });
 
   it('a device that loses step is found', async () => {
