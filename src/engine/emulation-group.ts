@@ -315,7 +315,8 @@ async function followCommit(
   if (opened.external) return followRecovery(turn, entry, opened, opened.pathLeaf);
   if (opened.sender.senderType !== 'member') throw new EngineError('unexpected-sender');
   const emulatorLeaf = opened.sender.leafIndex;
-  if (own === undefined && emulatorLeaf === turn.emulation().group.ownLeaf) return followCopy(turn, opened);
+  const { ownLeaf, context } = turn.emulation().group;
+  if (own === undefined && emulatorLeaf === ownLeaf && opened.epoch === context.epoch) return followCopy(turn, opened);
   if (action?.type === 'key_package_upload' && own === undefined) checkKeyPackageUpload(EMULATION_PROTOCOL, before, emulatorLeaf, action);
   const ownPath =
     own?.encryptionPrivateKey !== undefined && own.pathSecret !== undefined

@@ -10,7 +10,7 @@ import { EngineError } from './errors.ts';
 import type { DeliveryAnswer, DeliveryCalls } from './ports.ts';
 import { GROUP_SUITE } from './protocol.ts';
 import { forgetFinished, membersOf, updateRemoval } from './removal-members.ts';
-import type { EmulationState, EngineState, RemovalState } from './state.ts';
+import { isStopped, type EmulationState, type EngineState, type RemovalState } from './state.ts';
 import type { Todo } from './todo.ts';
 import type { Turn } from './turn.ts';
 
@@ -28,6 +28,7 @@ const LONGEST_FOREIGN_KEY_PAUSE = 60 * 60_000;
 
 /** The person's wish; the server is told as soon as it can be reached. */
 export function removeDevice(turn: Turn, { deviceId }: { readonly deviceId: string }): CommandProblem | undefined {
+  if (isStopped(turn.state)) return 'not-ready';
   const emulation = turn.emulation();
   const members = membersOf(emulation);
   const member = members.find((candidate) => toHex(candidate.deviceId) === deviceId);

@@ -368,7 +368,8 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
     await this.#idle();
     const state = await this.#keeper.state();
     const left = todosOf(state, this.#ports.now()).filter((todo) => todo.do === 'send' && !PATIENT_LANES.has(todo.lane));
-    if (left.length > 0 || this.#behind) throw new Error('something is still waiting for the server');
+    const isOver = state.unlinked || isStopped(state); // it follows nothing any more
+    if (left.length > 0 || (this.#behind && !isOver)) throw new Error('something is still waiting for the server');
   }
 
   /** One step, stored; what it says to others is passed on. */
@@ -414,8 +415,12 @@ class Runtime implements Omit<EngineRuntime, 'deleteData' | 'startAnew'> {
     const now = this.#ports.now();
     const todos = todosOf(state, now);
     if (state.unlinked && state.leaving) this.#start('leaving', () => this.#deleteData().then(() => true));
-    if (isPastOver(state, now)) this.#behind = true;
-    if (this.#behind && state.account !== undefined && !state.unlinked && !isStopped(state)) this.#start('sequence', () => this.#catchUp());
+    const stopped = isStopped(state);
+    if (isPastOver(state, now)) {
+      if (stopped) this.#start('past', () => this.#step({ type: 'prepare', what: { kind: 'forget-past' } }).then(() => true));
+      else this.#behind = true;
+    }
+    if (this.#behind && state.account !== undefined && !state.unlinked && !stopped) this.#start('sequence', () => this.#catchUp());
     for (const todo of todos) {
       if (todo.background === true && this.#backgroundLanes.size >= MAX_BACKGROUND_LANES) continue;
       const started =

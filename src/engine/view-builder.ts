@@ -63,8 +63,9 @@ function rejoiningView(state: EngineState): RejoiningView | undefined {
   return { ...progress, asks };
 }
 
-function phaseOf({ unlinked, setBack, copied, leaving, account, creating, recovering, link }: EngineState): Phase {
-  if (leaving) return 'leaving';
+function phaseOf(state: EngineState): Phase {
+  const { unlinked, setBack, copied, leaving, account, creating, recovering, link } = state;
+  if (leaving && !isStopped(state)) return 'leaving';
   if (unlinked) return 'unlinked';
   if (setBack) return 'set-back';
   if (copied) return 'copied';

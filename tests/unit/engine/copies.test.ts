@@ -2,7 +2,8 @@ import { ed25519 } from '@noble/curves/ed25519.js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { problemResponse, Refusal } from '../../../server/problems.ts';
 import { accountKeyContent } from '../../../src/virtual-client/account-proof.ts';
-import { random, smallStateOf } from '../../support/engine-snapshot.ts';
+import { PAST_EPOCH_LIFETIME } from '../../../src/engine/past-epochs.ts';
+import { entryFor, random, smallStateOf, stateOf, take, taken } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
 import { eventually } from '../../support/eventually.ts';
 
@@ -48,6 +49,8 @@ async function expectStopped(device: TestDevice, id: string, texts: readonly str
   device.restart();
   await phaseIs(device, 'copied');
   await device.runtime.wake();
+  await device.runtime.synchronise(); // that nothing is left for it shows in that it does not fail
+  await expect(device.do({ command: 'logOut' })).rejects.toThrow('not-ready');
   expect(device.cost.requests).toEqual(before);
 }
 
@@ -73,6 +76,7 @@ describe('a device with siblings', () => {
     const deviceId = await phone.until(({ devices }) => devices.find(({ name }) => name === 'laptop')?.deviceId);
     await phone.do({ command: 'removeDevice', deviceId });
     await phaseIs(copy, 'unlinked');
+    await copy.runtime.synchronise(); // it has nothing left to do either
     await isCalm(phone);
     await phone.send(id, 'from the phone');
     expect(await ben.texts(id, 2)).toEqual(['one', 'from the phone']);
@@ -104,6 +108,33 @@ describe('a device with siblings', () => {
     await putBack.texts(id, 2);
     await putBack.send(id, 'three');
     expect(await ben.texts(id, 3)).toEqual(['one', 'two', 'three']);
+  });
+
+  it('stops and forgets past epochs in time all the same', async () => {
+    const { laptop, id } = await annaWithPhone();
+    const past = async (): Promise<number> => (await smallStateOf(laptop.store)).conversations.get(id)!.endedEpochs.length;
+    await renewOn(laptop);
+    const copy = await world.onProfile(await profileOf(laptop));
+    await renewOn(copy);
+    await phaseIs(laptop, 'copied');
+    expect(await past()).toBeGreaterThan(0);
+    laptop.clockAhead = PAST_EPOCH_LIFETIME;
+    await laptop.runtime.wake();
+    await eventually(async () => expect(await past()).toBe(0));
+  });
+
+  it('goes on when the server brings a commit of its own that had come too late, of an epoch that is over', async () => {
+    const { laptop, phone } = await annaWithPhone();
+    const asked = await taken(stateOf(await profileOf(laptop)), { type: 'command', command: { command: 'renewKeys' } });
+    const late = await taken(asked, { type: 'prepare', what: { kind: 'renew-keys' } });
+    const { groupId, epoch, message } = late.emulation!.pending!.submission;
+    await renewOn(phone);
+    const page = await (await laptop.hands()).ask('fetch-sequence', { after: late.cursor.sequence, limit: 100 });
+    const { state: overtaken, refused: none } = await take(late, { type: 'entries', ...page });
+    expect([none, overtaken.emulation!.pending]).toEqual([[], undefined]);
+    const { state, refused } = await take(overtaken, entryFor(overtaken, groupId, { kind: 'commit', epoch, message }));
+    expect(refused.map(({ code }) => code)).toEqual(['wrong-epoch']);
+    expect(state.copied).toBe(false);
   });
 
   it('stops when the server has taken its commit and says that it has not', async () => {
