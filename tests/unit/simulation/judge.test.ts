@@ -391,6 +391,26 @@ describe('a removed device that conspires', () => {
   });
 });
 
+describe('whatever is read', () => {
+  it('is held against what was written', async () => {
+    const { records } = phone.disk;
+    const kept = records.get('contacts')!;
+    const restart = (): Promise<string> =>
+      said(() =>
+        world.run(async () => {
+          phone.stop();
+          phone.start();
+          await world.pause(5_000);
+        }),
+      );
+    expect(await restart()).toBe('');
+    records.set('contacts', Uint8Array.of(...kept, 0));
+    const words = await restart();
+    records.set('contacts', kept);
+    expect(words).toContain('what is read is what was written: anna 2: contacts');
+  });
+});
+
 describe('whatever leaves a device', () => {
   const saidOfBody = (body: string): Promise<string> =>
     said(() => world.judge.sent(phone, '/v1/anything', new Uint8Array(Buffer.from(body))));
@@ -473,5 +493,12 @@ describe('the ledger of AEAD uses', () => {
     stored.stepStored(actor, 'laptop');
     seals(stored);
     expect(told).toEqual(['no spent generation is used again: laptop has sent under a key that it has read with']);
+  });
+});
+
+describe('a world that does not come to rest', () => {
+  it('is found, with what is left to do', async () => {
+    phone.retire(); // a device that never comes back, and that nobody has removed
+    expect(await said(() => world.run(() => comeToRest(world)))).toContain('everything comes to rest: anna 2: no worker');
   });
 });
