@@ -119,7 +119,10 @@ function isWithoutUs({ state }: Conversation): boolean {
 
 function refuseEmulationEntry(turn: Turn, entry: SequenceEntry): void {
   const { position, pending, group } = turn.emulation();
-  if (isOvertakenByCopy(turn.emulation(), entry)) turn.update({ copied: true });
+  if (isOvertakenByCopy(turn.emulation(), entry)) {
+    turn.update({ copied: true });
+    return;
+  }
   turn.notice('refused-message', '');
   if (entry.position === position + 1) {
     const refusedCommit = entry.kind === 'commit' && BigInt(entry.epoch) === group.context.epoch ? entry.position : undefined;
