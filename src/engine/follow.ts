@@ -120,6 +120,7 @@ function isWithoutUs({ state }: Conversation): boolean {
 function refuseEmulationEntry(turn: Turn, entry: SequenceEntry): void {
   const { position, pending, group } = turn.emulation();
   if (isOvertakenByCopy(turn.emulation(), entry)) {
+    if (pending !== undefined) dropPending(turn, pending);
     turn.update({ copied: true });
     return;
   }

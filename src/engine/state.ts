@@ -43,7 +43,7 @@ export interface EngineState {
   readonly unlinked: boolean;
   /** The server was restored from a backup that lacks what this device's emulation group has done: it can do nothing any more. */
   readonly setBack: boolean;
-  /** Somebody else commits in the emulation group with this device's keys: it can do nothing any more. */
+  /** The emulation group has gone on with a commit of this device's leaf that it does not know: it can do nothing any more. */
   readonly copied: boolean;
   /** The person wants notifications of this device to say who wrote what. */
   readonly notifiesWords: boolean;

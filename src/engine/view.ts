@@ -15,7 +15,7 @@ export type Phase =
   | 'leaving' // logged out, and the server has not been told yet
   | 'unlinked' // the server no longer knows this device
   | 'set-back' // the server was restored from a backup that this device cannot go on from
-  | 'copied'; // somebody else acts with this device's keys, and it has lost its place among its siblings
+  | 'copied'; // a commit with this device's keys is not this device's: it was copied, or put back, or the server lies
 
 export interface AccountView {
   readonly accountId: string;

@@ -2,7 +2,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from './support/fixtures.ts';
-import { createAccount, linkDevice, openConversation, sees, send, startConversation } from './support/person.ts';
+import { createAccount, linkDevice, openConversation, renewKeys, sees, send, startConversation } from './support/person.ts';
 
 test('a browser whose profile is put back to before its last renewal says what has happened, and is linked anew', async ({ device }) => {
   const [laptop, phone, ben] = await Promise.all([device('laptop'), device('phone'), device('ben')]);
@@ -15,12 +15,7 @@ test('a browser whose profile is put back to before its last renewal says what h
   const backup = await mkdtemp(join(tmpdir(), 'chorus-backup-'));
   await laptop.restart(() => cp(laptop.profile, backup, { recursive: true }));
 
-  await laptop.page.getByRole('link', { name: 'Devices' }).click();
-  await laptop.goOffline(); // so that the renewal is seen to begin
-  await laptop.page.getByRole('button', { name: 'Renew keys now' }).click();
-  await expect(laptop.page.getByText('0 of 1 conversation renewed')).toBeVisible();
-  await laptop.goOnline();
-  await expect(laptop.page.getByText('0 of 1 conversation renewed')).toBeHidden();
+  await renewKeys(laptop);
   await laptop.restart(async () => {
     await rm(laptop.profile, { recursive: true, force: true, maxRetries: 5 });
     await cp(backup, laptop.profile, { recursive: true });

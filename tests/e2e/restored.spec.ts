@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ROOT } from '../../scripts/build/layout.ts';
 import { expect, test, type ServerProcess } from './support/fixtures.ts';
-import { createAccount, openConversation, sees, send, startConversation } from './support/person.ts';
+import { createAccount, openConversation, renewKeys, sees, send, startConversation } from './support/person.ts';
 
 /** What `npm run backup` and `npm run restore` run. */
 function operate(script: 'backup' | 'restore', { dataDir }: ServerProcess, ...options: readonly string[]): void {
@@ -48,12 +48,7 @@ test('a server that was restored from a backup is found out, and conversations g
 
   const second = join(server.dataDir, 'second.backup');
   operate('backup', server, '--to', second);
-  await laptop.page.getByRole('link', { name: 'Devices' }).click();
-  await laptop.goOffline(); // so that the renewal is seen to begin
-  await laptop.page.getByRole('button', { name: 'Renew keys now' }).click();
-  await expect(laptop.page.getByText('0 of 1 conversation renewed')).toBeVisible();
-  await laptop.goOnline();
-  await expect(laptop.page.getByText('0 of 1 conversation renewed')).toBeHidden();
+  await renewKeys(laptop);
   await restore(server, second);
   await expect(laptop.page.getByRole('heading', { name: 'The server has lost data that this device needs' })).toBeVisible();
   await laptop.page.getByRole('navigation', { name: 'Conversations' }).getByRole('link').filter({ hasText: 'ben' }).click();

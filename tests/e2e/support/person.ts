@@ -1,4 +1,5 @@
 import { expect, type Locator, type Page } from '@playwright/test';
+import type { Device } from './device.ts';
 
 /** What a person does on a screen of Chorus, by the words that stand there. */
 
@@ -163,4 +164,14 @@ const members = (page: Page): Locator => page.getByRole('complementary', { name:
 
 async function openMembers(page: Page): Promise<void> {
   if (!(await members(page).isVisible())) await page.getByRole('button', { name: 'Members', exact: true }).click();
+}
+
+/** By its wish, of a device in one conversation; all is renewed when it resolves. */
+export async function renewKeys({ page, goOffline, goOnline }: Pick<Device, 'page' | 'goOffline' | 'goOnline'>): Promise<void> {
+  await page.getByRole('link', { name: 'Devices' }).click();
+  await goOffline(); // so that the renewal is seen to begin
+  await page.getByRole('button', { name: 'Renew keys now' }).click();
+  await expect(page.getByText('0 of 1 conversation renewed')).toBeVisible();
+  await goOnline();
+  await expect(page.getByText('0 of 1 conversation renewed')).toBeHidden();
 }

@@ -2,6 +2,7 @@ import { ed25519 } from '@noble/curves/ed25519.js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { problemResponse, Refusal } from '../../../server/problems.ts';
 import { accountKeyContent } from '../../../src/virtual-client/account-proof.ts';
+import { equal } from '../../../src/bytes/index.ts';
 import { PAST_EPOCH_LIFETIME } from '../../../src/engine/past-epochs.ts';
 import { entryFor, random, smallStateOf, stateOf, take, taken } from '../../support/engine-snapshot.ts';
 import { EngineWorld, type TestDevice } from '../../support/engine-world.ts';
@@ -183,6 +184,26 @@ describe('the only device of an account', () => {
     await renewOn(laptop);
     laptop.stop();
     await expectStopped(await world.onProfile(profile), id, ['one']);
+  });
+
+  it('gives up what it was about to commit when it stops so', async () => {
+    const { laptop, profile } = await alone();
+    await renewOn(laptop);
+    await renewOn(laptop);
+    let state = stateOf(profile);
+    const { entries, last } = await (await laptop.hands()).ask('fetch-sequence', { after: state.cursor.sequence, limit: 100 });
+    const { groupId } = state.emulation!;
+    const [first, second] = entries.filter((entry) => equal(entry.groupId, groupId) && entry.kind === 'commit');
+    const follow = async (from: number, to: number): Promise<void> => {
+      const slice = entries.filter(({ sequence }) => sequence > from && sequence <= to);
+      state = (await take(state, { type: 'entries', entries: slice, last })).state;
+    };
+    await follow(0, first!.sequence);
+    state = await taken(state, { type: 'command', command: { command: 'renewKeys' } });
+    state = await taken(state, { type: 'prepare', what: { kind: 'renew-keys' } });
+    expect(state.emulation!.pending).toBeDefined();
+    await follow(first!.sequence, second!.sequence);
+    expect([state.copied, state.emulation!.pending]).toEqual([true, undefined]);
   });
 
   it('stops where it was put back to before it had a sibling, and does not take its place among the account’s devices', async () => {
