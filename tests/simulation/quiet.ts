@@ -10,6 +10,8 @@ const LONGEST_UNREST = 30 * 60_000;
 const REST_AMONG_LIES = 120_000;
 /** Looks in a row that find nothing to do. */
 const CALM_LOOKS = 4;
+/** What falls due within so long is not rest: it would come about between the looks and what is asked after them, ms. */
+const SOON = 5_000;
 
 /** All faults end, and everybody is there until nobody has anything left to do. */
 export async function comeToRest(world: World): Promise<void> {
@@ -51,10 +53,12 @@ export async function comeToRest(world: World): Promise<void> {
 async function leftToDo({ scheduler }: World, device: Device): Promise<string | undefined> {
   const { state } = device;
   if (device.process === undefined) return 'no worker';
-  // Its clock may be wrong or put right by the server: what is due is due by both.
-  const now = Math.floor(scheduler.now) + Math.min(0, device.clockAhead);
-  const todo = todosOf(state, now).find((each) => each.do !== 'wait');
+  // Its clock may be wrong or put right by the server: what is due is due by both, and what is soon is soon by either.
+  const clocks = [0, device.clockAhead].map((ahead) => Math.floor(scheduler.now) + ahead);
+  const todo = todosOf(state, Math.min(...clocks)).find((each) => each.do !== 'wait');
   if (todo !== undefined) return todo.lane;
+  for (const now of clocks)
+    for (const each of todosOf(state, now)) if (each.do === 'wait' && each.until < now + SOON) return `${each.lane}, soon`;
   if (state.rejoining !== undefined) return 'conversations to bring back';
   if ([...state.externalJoins.keys()].some((id) => !state.conversations.has(id))) return 'a conversation to join';
   if (state.emulation?.pending !== undefined) return 'emulation group';
