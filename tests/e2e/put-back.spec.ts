@@ -23,6 +23,7 @@ test('a browser whose profile is put back to before its last renewal says what h
   await rm(backup, { recursive: true, force: true });
 
   await expect(laptop.page.getByRole('alert')).toContainText('Nothing can be sent or received on this device any more');
+  await expect(laptop.page.getByRole('status', { name: 'Connection' })).toHaveText('Stopped');
   await laptop.page.getByRole('navigation', { name: 'Conversations' }).getByRole('link').filter({ hasText: 'ben' }).click();
   await sees(laptop.page, 'before the backup');
   await expect(laptop.page.getByRole('textbox', { name: 'Message' })).toBeHidden();
