@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { SequenceEntry } from '../../../src/engine/ports.ts';
 import { decodeRecord, encodeRecord } from '../../../src/engine/record-codec.ts';
 import { newJoin } from '../../../src/engine/external-join.ts';
 import { EMULATION_PROTOCOL, GROUP_SUITE } from '../../../src/engine/protocol.ts';
@@ -7,19 +8,23 @@ import type { Conversation, StoredMessage } from '../../../src/engine/state.ts';
 import { MAX_PAST_EPOCHS, memberLeaves } from '../../../src/mls/index.ts';
 import { encodeHeader } from '../../../src/mls/group-records.ts';
 import { deriveEncryptionKeyPair, guardKey, operationLeaf, type Operation } from '../../../src/virtual-client/index.ts';
-import { opfsRootKeyStore } from '../../../src/store/index.ts';
+import { opfsRootKeyStore, StoreError, type StoreErrorCode } from '../../../src/store/index.ts';
 import { checkAfterwards, checkRoots } from '../../simulation/afterwards.ts';
-import { canDerive } from '../../simulation/conspiracy.ts';
+import { canDerive, conspire } from '../../simulation/conspiracy.ts';
 import type { Device } from '../../simulation/device.ts';
 import * as errands from '../../simulation/errands.ts';
+import { happen } from '../../simulation/happen.ts';
 import { Ledger } from '../../simulation/ledger.ts';
 import { Origin } from '../../simulation/origin.ts';
 import { comeToRest } from '../../simulation/quiet.ts';
 import type { Accepted } from '../../simulation/sim-server.ts';
+import type { Shape } from '../../simulation/schedule.ts';
 import { Scheduler } from '../../simulation/scheduler.ts';
-import { World } from '../../simulation/world.ts';
+import { World, type Person } from '../../simulation/world.ts';
 
 // What the simulation asks for, seen to be asked: a world at rest, in which then one thing is not as it must be.
+
+const SHAPE: Shape = { people: 2, devices: 3, conversations: 9, minutes: 10 };
 
 let world: World;
 let laptop: Device;
@@ -236,6 +241,22 @@ describe('when all workers have been started once more', () => {
     roots.mockRestore();
   });
 
+  it('a sweep that is cut off by something else than a full disk is found', async () => {
+    const whenDue = vi.spyOn(phone.process!.sweeper, 'whenDue');
+    const saidIf = (code: StoreErrorCode): Promise<string> => {
+      whenDue.mockRejectedValue(new StoreError(code));
+      return said(() =>
+        world.run(async () => {
+          await errands.write(world, ben, 0); // a sweep is looked for after an event
+          await world.pause(5_000);
+        }),
+      );
+    };
+    expect(await saidIf('quota-exceeded')).toBe('');
+    expect(await saidIf('root-missing')).toContain('a sweep only fails where the disk is full: anna 2: root-missing');
+    whenDue.mockRestore();
+  });
+
   it('buckets, files and swap files count, the halves of one root as one', async () => {
     const scheduler = new Scheduler(0);
     scheduler.actor = world.fate;
@@ -326,6 +347,20 @@ describe('whenever something is stored', () => {
     expect(await saidOf(phone, { [`conversation/${club}`]: conversation })).toContain('no device loses step among honest ones: anna 2');
   });
 
+  it('a device that goes on over what is withheld from it is found, and one that does not say so', async () => {
+    const { position, state } = conversationIn(phone, club);
+    expect(state).toBe('member');
+    const groupId = new Uint8Array(Buffer.from(club, 'hex'));
+    phone.unheard = [{ groupId, position, kind: 'commit' } as SequenceEntry];
+    const saidWith = (fields: Partial<Conversation>): Promise<string> =>
+      saidOf(phone, { [`conversation/${club}`]: { ...conversationIn(phone, club), ...fields } });
+    const words = [await saidWith({ position: position - 1 }), await saidWith({}), await saidWith({ state: 'left' })];
+    phone.unheard = [];
+    expect(words[0]).toBe('');
+    expect(words[1]).toContain('withholding inside a log is noticed: anna 2');
+    expect(words[2]).toContain('who notices that something is withheld says so: anna 2');
+  });
+
   it('another title is found', async () => {
     const conversation = { ...conversationIn(phone, club), title: 'another' };
     expect(await saidOf(phone, { [`conversation/${club}`]: conversation })).toContain('nothing false is shown as true: anna 2');
@@ -388,6 +423,42 @@ describe('a removed device that conspires', () => {
     const { leaf } = memberLeaves(group)[0]!;
     for (const device of [laptop, phone, ben]) expect(canDerive(device.state, leaf)).toBe(false);
     expect(canDerive(decodeState(before), leaf)).toBe(true);
+  });
+
+  it('is found out when it can read on after the leaf has a new key', async () => {
+    const earlier = decodeState(laptop.disk.records);
+    const [anna, member] = world.people as [Person, Person];
+    const told = await world.run(async () => {
+      const id = (await errands.create(world, laptop, 1))!;
+      await world.until(() => (ben.state.conversations.get(id)?.state === 'member' ? true : undefined));
+      const where = [...ben.state.conversations]
+        .flatMap(([each, { state }]) => (state === 'member' ? [each] : []))
+        .toSorted()
+        .indexOf(id);
+      const removed = anna.devices.find(({ isUnlinked }) => isUnlinked)!;
+      const words = [await said(() => conspire(world, member, where))];
+      const account = { ...earlier.account!, signatureKey: new Uint8Array(32), formerKeys: [] };
+      const state = vi.spyOn(removed, 'state', 'get').mockReturnValue({ ...earlier, account });
+      words.push(await said(() => conspire(world, member, where)));
+      state.mockRestore();
+      return words;
+    });
+    expect(told).toEqual(['', expect.stringContaining('a removed device cannot read on: anna')]);
+  });
+});
+
+describe('whatever a person asks for', () => {
+  it('is answered', async () => {
+    const command = vi.spyOn(phone.process!.runtime, 'command').mockRejectedValue(new TypeError('no answer'));
+    const who = world.devices.filter(({ isAtWork }) => isAtWork).indexOf(phone);
+    const words = await said(() =>
+      world.run(async () => {
+        await happen(world, SHAPE, { do: 'renew', after: 0, who });
+        await world.pause(1_000);
+      }),
+    );
+    command.mockRestore();
+    expect(words).toContain('every command is answered: TypeError: no answer');
   });
 });
 
