@@ -11,6 +11,26 @@ export const FAILED_SCHEDULES: readonly { readonly schedule: Schedule; readonly 
       devices: 3,
       conversations: 3,
       minutes: 10,
+      seed: '1065700',
+      service: 'strong',
+      happenings: [
+        { do: 'remove-device', after: 36328, who: 513435, which: 206748 },
+        { do: 'lie-fork', after: 120720, who: 708418, ms: 91788, ends: 'secretly' },
+        { do: 'remove-device', after: 65709, who: 366050, which: 719205 },
+        { do: 'send', after: 166048, who: 889810, where: 62323 },
+        { do: 'lie-withhold', after: 22343, who: 794353, ms: 206497 },
+        { do: 'send', after: 1303, who: 602414, where: 949304 },
+      ],
+    },
+    found:
+      'withheld was called what stands at a place that the device has from another story, told before there was a liar (the simulation)',
+  },
+  {
+    schedule: {
+      people: 3,
+      devices: 3,
+      conversations: 3,
+      minutes: 10,
       seed: '891907153',
       service: 'strong',
       happenings: [

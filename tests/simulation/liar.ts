@@ -1,4 +1,4 @@
-import { equal } from '../../src/bytes/index.ts';
+import { equal, toHex } from '../../src/bytes/index.ts';
 import { fromJson, sequenceEntryFrame } from '../../src/delivery/index.ts';
 import { toJson } from '../../src/delivery/frames.ts';
 import type { SequenceEntry } from '../../src/engine/ports.ts';
@@ -91,8 +91,8 @@ export class Liar {
     if (this.kind !== 'lie-reorder') this.#onLie(this.kind!);
     switch (this.kind!) {
       case 'lie-withhold':
-        // Of another story it may have been told that place already.
-        if (!this.#isTold(entry)) this.#withheldOf.set(this.#server, [...this.withheld, entry]);
+        // Of another story it may have been told that place already, by this liar or before there was one.
+        if (!this.#isTold(entry) && !this.#isPast(entry)) this.#withheldOf.set(this.#server, [...this.withheld, entry]);
         return;
       case 'lie-replay':
         this.#append(entry);
@@ -112,6 +112,12 @@ export class Liar {
   /** Whether something else stands at this place of the group's log for the device, or beyond it. */
   #isTold({ groupId, position }: SequenceEntry): boolean {
     return this.#told.some((other) => equal(other.groupId, groupId) && other.position >= position);
+  }
+
+  /** Whether the device has come to this place of the group's log. */
+  #isPast({ groupId, position }: SequenceEntry): boolean {
+    const conversation = this.#device.state.conversations.get(toHex(groupId));
+    return conversation !== undefined && conversation.position >= position;
   }
 
   #append(entry: SequenceEntry): void {
