@@ -91,8 +91,8 @@ export class Liar {
     if (this.kind !== 'lie-reorder') this.#onLie(this.kind!);
     switch (this.kind!) {
       case 'lie-withhold':
-        // Of another story it may have been told that place already, by this liar or before there was one.
-        if (!this.#isTold(entry) && !this.#isPast(entry)) this.#withheldOf.set(this.#server, [...this.withheld, entry]);
+        // Of another story it may have been told that place already.
+        if (!this.#isTold(entry)) this.#withheldOf.set(this.#server, [...this.withheld, entry]);
         return;
       case 'lie-replay':
         this.#append(entry);
@@ -109,15 +109,11 @@ export class Liar {
     }
   }
 
-  /** Whether something else stands at this place of the group's log for the device, or beyond it. */
+  /** Whether something else stands at this place of the group's log for the device, or beyond it: by this liar's word, or from before. */
   #isTold({ groupId, position }: SequenceEntry): boolean {
-    return this.#told.some((other) => equal(other.groupId, groupId) && other.position >= position);
-  }
-
-  /** Whether the device has come to this place of the group's log. */
-  #isPast({ groupId, position }: SequenceEntry): boolean {
     const conversation = this.#device.state.conversations.get(toHex(groupId));
-    return conversation !== undefined && conversation.position >= position;
+    if (conversation !== undefined && conversation.position >= position) return true;
+    return this.#told.some((other) => equal(other.groupId, groupId) && other.position >= position);
   }
 
   #append(entry: SequenceEntry): void {
